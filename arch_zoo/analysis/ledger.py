@@ -1,0 +1,80 @@
+"""What a run costs, before it runs: parameters, operations, tokens."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+
+from arch_zoo.config import RunConfig
+from arch_zoo.data.tokenizers import Vocabulary
+from arch_zoo.examples import Window
+from arch_zoo.flops import count_flops
+from arch_zoo.models.architecture import Batch
+from arch_zoo.objectives.base import Seeds
+
+BACKWARD = 2  # each matrix product of the forward pass has two in the backward pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Ledger:
+    """The cost of a run. FLOPs are of matrix products, forward and backward, without recomputation."""
+
+    params: int
+    non_embedding_params: int
+    flops_per_token: float  # of training, by token of corpus
+    flops: float
+    tokens: int
+    loss_tokens: int        # at most so many predictions carry loss; the run counts them exactly
+    steps: int
+
+
+def make_ledger(config: RunConfig, vocabulary: Vocabulary) -> Ledger:
+    """The ledger of a run, without allocating its parameters."""
+    vocab_size = config.model.vocab_size or vocabulary.size
+    parameters = _abstract_parameters(config, vocab_size, vocabulary)
+    sizes = {jax.tree_util.keystr(path): leaf.size for path, leaf in jax.tree_util.tree_leaves_with_path(parameters)}
+    objective, length = config.objective, config.data.length
+    forward = config.model.architecture.forward_flops(config.model, vocab_size, objective.lengths(length),
+                                                      objective.loss_positions(length))
+    tokens = config.steps * config.batch_size * length
+    flops_per_token = (1 + BACKWARD) * forward / length
+    return Ledger(params=sum(sizes.values()),
+                  non_embedding_params=sum(size for path, size in sizes.items() if "embedding" not in path.rsplit("[")[-1]),
+                  flops_per_token=flops_per_token, flops=flops_per_token * tokens, tokens=tokens,
+                  loss_tokens=config.steps * config.batch_size * objective.loss_positions(length), steps=config.steps)
+
+
+def counted_flops_per_token(config: RunConfig, vocabulary: Vocabulary) -> float:
+    """The ledger's `flops_per_token`, counted in the jaxpr of the gradient instead of by formula."""
+    vocab_size = config.model.vocab_size or vocabulary.size
+    model, visibility = _model(config, vocab_size), config.model.architecture.visibility
+    batch = example_batch(config, vocabulary)
+
+    def loss(parameters, batch):
+        return config.objective.loss(model, parameters, batch, visibility, train=False)[0]
+
+    parameters = _abstract_parameters(config, vocab_size, vocabulary)
+    return count_flops(jax.grad(loss), parameters, batch) / (len(batch.example_ids) * config.data.length)
+
+
+def example_batch(config: RunConfig, vocabulary: Vocabulary, rows: int = 1) -> Batch:
+    """A batch of the right shapes with made-up text."""
+    length = config.data.length
+    tokens = np.full((rows, length + 1), np.flatnonzero(~vocabulary.is_special)[0], np.int32)
+    nothing = np.zeros(rows, np.int64)
+    window = Window(tokens=tokens, segment_ids=np.ones_like(tokens), index=nothing, place=nothing, visit=nothing)
+    example = config.objective.prepare(window, vocabulary, Seeds(0))
+    return config.model.architecture.layout(example, np.arange(rows), vocabulary.bos_id)
+
+
+def _model(config: RunConfig, vocab_size: int):
+    return config.model.architecture.build(config.model, vocab_size, config.dtype)
+
+
+def _abstract_parameters(config: RunConfig, vocab_size: int, vocabulary: Vocabulary):
+    model = _model(config, vocab_size)
+    initialise = functools.partial(model.init, train=False)
+    visibility = config.model.architecture.visibility
+    batch = example_batch(config, vocabulary)
+    return jax.eval_shape(lambda key: initialise(key, batch, visibility)["params"], jax.random.key(0))

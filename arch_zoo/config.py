@@ -1,0 +1,180 @@
+"""What a run is: one frozen, typed value. Values only; nothing here computes.
+
+A config file is a Python file with `get_config()` (or `get_config(argument)`) that returns one of these; every field
+can be set from the command line by its dotted path, `--config.model.depth=4`.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+from arch_zoo.errors import UserError
+from arch_zoo.registry import ARCHITECTURES, OBJECTIVES, POSITIONS
+from arch_zoo.settings import FieldError, Settings, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenizerConfig(Settings):
+    """A sentencepiece tokenizer, trained on the corpus unless `model` names an existing one."""
+
+    kind: Literal["unigram", "bpe"] = setting("unigram", "segmentation algorithm")
+    vocab_size: int = setting(2048, "number of ids, special ones, bytes and sentinels included", low=300)
+    sentinels: int = setting(32, "number of sentinel ids for span objectives", low=1, high=1000)
+    model: str | None = setting(None, "path of a sentencepiece model to use as it is")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig(Settings):
+    """Where text comes from and how it is cut into windows."""
+
+    corpus: str = setting("python_docs", "python_docs, a text or JSON-lines file or folder, tfds:NAME, or tokens:DIR")
+    text_field: str = setting("text", "the field that holds the text in JSON-lines and TFDS records")
+    documents: Literal["blank_line", "line", "file"] = setting("blank_line", "what separates documents in plain text")
+    tokenizer: TokenizerConfig = setting(TokenizerConfig, "the tokenizer")
+    length: int = setting(128, "tokens of corpus in one window", low=2)
+    segments: bool = setting(True, "hide documents that share a window from each other")
+    cache_dir: str | None = setting(None, "tokenizers and token stores live here; none: the user's cache directory")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(Settings):
+    """The architecture and the switches that every architecture shares."""
+
+    architecture: Any = setting("decoder_only", "the streams and who sees whom", variant=ARCHITECTURES)
+    width: int = setting(128, "size of the residual stream", low=1)
+    depth: int = setting(4, "blocks in the stack (encoder-decoder: in the decoder)", low=1)
+    encoder_depth: int | None = setting(None, "blocks in the encoder; none: depth", low=1)
+    heads: int = setting(4, "query heads", low=1)
+    kv_heads: int | None = setting(None, "key and value heads: 1 is multi-query, fewer than heads grouped; none: heads",
+                                   low=1)
+    head_dim: int | None = setting(None, "size of one head; none: width / heads", low=1)
+    mlp_dim: int | None = setting(None, "hidden size of the feed-forward; none: 4 width", low=1)
+    vocab_size: int | None = setting(None, "rows of the embedding; none: as many as the tokenizer has", low=1)
+    max_len: int = setting(512, "longest stream that learned positions can tell apart", low=1)
+    position: Any = setting("learned", "position scheme", variant=POSITIONS)
+    windows: tuple[int, ...] = setting((), "sliding windows by block, cycled: 0 is unlimited, e.g. 0,128; empty: all 0",
+                                       low=0)
+    norm: Literal["layer_norm", "rms_norm"] = setting("layer_norm", "normalisation")
+    norm_epsilon: float = setting(1e-5, "added to the variance", low=0)
+    norm_bias: bool = setting(True, "LayerNorm has a bias")
+    placement: Literal["pre", "post", "sandwich", "parallel"] = setting("pre", "where the norms stand in a block")
+    activation: Literal["relu", "gelu", "gelu_tanh", "silu"] = setting("gelu_tanh", "feed-forward non-linearity")
+    gated: bool = setting(False, "multiply the activation by a second projection (GLU)")
+    attention_bias: bool = setting(True, "biases on the attention projections")
+    mlp_bias: bool = setting(True, "biases on the feed-forward projections")
+    qk_norm: bool = setting(False, "RMSNorm on the queries and keys of each head")
+    scale_attention: bool = setting(True, "divide attention logits by the root of head_dim (T5 does not)")
+    tied_embeddings: bool = setting(True, "the output projection is the embedding table")
+    scale_embeddings: bool = setting(False, "multiply embeddings by the root of width")
+    embedding_norm: bool = setting(False, "normalise the sum of token and position embeddings")
+    head_transform: bool = setting(False, "dense, activation and norm before the output projection (BERT)")
+    logits_bias: bool = setting(False, "a bias for every entry of the vocabulary")
+    initializer: Literal["normal", "truncated_normal", "xavier_uniform", "fan_in"] = setting(
+        "normal", "initial weights of the projections")
+    initializer_std: float = setting(0.02, "their standard deviation, for normal and truncated_normal", low=0)
+    scale_residual_init: bool = setting(True, "divide the initial weights of projections into the residual stream by "
+                                              "the root of the number of branches (GPT-2)")
+    embedding_dropout: float = setting(0.0, "dropout on the embeddings", low=0, high=0.99)
+    attention_dropout: float = setting(0.0, "dropout on the attention probabilities", low=0, high=0.99)
+    mlp_dropout: float = setting(0.0, "dropout inside the feed-forward", low=0, high=0.99)
+    residual_dropout: float = setting(0.0, "dropout on what a branch adds to the residual stream", low=0, high=0.99)
+    scan: bool = setting(False, "run the stack as a loop: compiles faster, on CPU runs slower; same parameters")
+    remat: bool = setting(False, "recompute each block in the backward pass: less memory, more time")
+
+    def check(self) -> None:
+        if self.head_dim is None and self.width % self.heads:
+            raise FieldError("width", f"{self.width} is not divisible by {self.heads} heads; "
+                                      f"nearest: {self.width // self.heads * self.heads or self.heads}, "
+                                      f"{(self.width // self.heads + 1) * self.heads}, or set head_dim")
+        if self.heads % self.key_value_heads:
+            raise FieldError("kv_heads", f"{self.kv_heads} does not divide {self.heads} heads")
+        if problem := self.position.refusal(self.size_of_head):
+            raise FieldError("position", problem)
+
+    @property
+    def size_of_head(self) -> int:
+        return self.head_dim or self.width // self.heads
+
+    @property
+    def key_value_heads(self) -> int:
+        return self.kv_heads or self.heads
+
+    @property
+    def size_of_mlp(self) -> int:
+        return self.mlp_dim or 4 * self.width
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig(Settings):
+    """The update rule and its schedule."""
+
+    kind: Literal["adamw", "adafactor", "sgd"] = setting("adamw", "update rule; adafactor multiplies the rate by the size of each parameter")
+    learning_rate: float = setting(2e-3, "peak learning rate", low=0)
+    schedule: Literal["cosine", "linear", "inverse_square_root", "constant"] = setting("cosine", "after the warm-up")
+    warmup_steps: int = setting(50, "steps of linear warm-up", low=0)
+    final_fraction: float = setting(0.1, "cosine and linear end at this share of the peak", low=0, high=1)
+    b1: float = setting(0.9, "AdamW: decay of the first moment; SGD: momentum", low=0, high=0.99999)
+    b2: float = setting(0.98, "AdamW: decay of the second moment", low=0, high=0.99999)
+    epsilon: float = setting(1e-8, "AdamW: added to the root of the second moment", low=0)
+    weight_decay: float = setting(0.1, "decoupled weight decay, on matrices and embeddings only", low=0)
+    clip_norm: float | None = setting(1.0, "largest norm of the gradient; none: no clipping", low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig(Settings):
+    """One training: with its seed it determines every number that comes out."""
+
+    seed: int = setting(0, "seeds parameters, data order, corruption and dropout", low=0)
+    steps: int = setting(1000, "optimizer steps", low=1)
+    batch_size: int = setting(32, "windows in one step, over all devices and accumulation", low=1)
+    accumulate: int = setting(1, "gradient accumulation: parts into which a batch is cut", low=1)
+    parallel: Literal["jit", "pmap"] = setting("jit", "how the step is spread over devices")
+    devices: int | None = setting(None, "devices to use; none: all of them", low=1)
+    dtype: Literal["float32", "bfloat16"] = setting("float32", "type of activations; parameters stay float32")
+    model: ModelConfig = setting(ModelConfig, "the model")
+    objective: Any = setting("causal_lm", "what is learnt", variant=OBJECTIVES)
+    data: DataConfig = setting(DataConfig, "the data")
+    optimizer: OptimizerConfig = setting(OptimizerConfig, "the optimizer")
+    log_every: int = setting(20, "steps between two lines of metrics", low=1)
+    evaluate_every: int = setting(200, "steps between evaluations on the validation split; the last step always is one",
+                                  low=1)
+    evaluate_batches: int = setting(8, "batches in one evaluation; fewer where the split is smaller", low=1)
+    checkpoint_every: int = setting(200, "steps between checkpoints; the last step always is one", low=1)
+
+    def check(self) -> None:
+        architecture = self.model.architecture
+        if reason := architecture.refusal(self.objective):
+            raise UserError(f"model.architecture={architecture.name} cannot train objective={self.objective.name}: "
+                            f"{reason}")
+        if problem := self.objective.refusal(self.data.length, self.data.tokenizer.sentinels):
+            raise UserError(f"objective={self.objective.name}: {problem}")
+        longest = architecture.longest_stream(self.objective.lengths(self.data.length))
+        if self.model.position.needs_max_len and longest > self.model.max_len:
+            raise FieldError("model.max_len", f"{self.model.max_len} is shorter than the stream of {longest} tokens that "
+                                              f"data.length={self.data.length} makes; raise it, or choose a position "
+                                              f"scheme without a table")
+        if self.batch_size % self.accumulate:
+            raise FieldError("batch_size", f"{self.batch_size} is not divisible by accumulate={self.accumulate}")
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuningConfig(Settings):
+    """Classification by fine-tuning all weights and a linear head."""
+
+    examples: int = setting(800, "training examples", low=1)
+    test_examples: int = setting(400, "test examples at most", low=1)
+    epochs: int = setting(2, "passes over the training examples", low=1)
+    batch_size: int = setting(32, "examples in a step", low=1)
+    length: int = setting(64, "tokens of a text, the rest is cut off", low=4)
+    learning_rate: float = setting(1e-3, "peak of AdamW's linear schedule", low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig(Settings):
+    """The metrics that arms of different objectives share."""
+
+    suffixes: int = setting(192, "held-out windows whose second half is scored in bits per byte", low=1)
+    minimal_pairs: str | None = setting(None, "BLiMP-style JSON-lines file or folder; none: made from held-out text")
+    pairs: int = setting(120, "minimal pairs of each kind", low=1)
+    context_tokens: int = setting(24, "tokens of preceding text given with a minimal pair made from held-out text; "
+                                      "0: none", low=0)
+    fine_tuning: FineTuningConfig = setting(FineTuningConfig, "classification after fine-tuning")

@@ -1,0 +1,92 @@
+"""Batches as a function of the step: no iterator, hence no iterator state to lose."""
+
+import functools
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from arch_zoo.data.token_store import TokenStore
+from arch_zoo.errors import UserError
+from arch_zoo.examples import Window
+
+
+class Windows:
+    """The windows of a token store in a random order that is a function of (seed, epoch).
+
+    Window i holds the tokens from i · length on, and one more. The last, shorter part of a store is left out.
+    """
+
+    def __init__(self, store: TokenStore, length: int, *, segments: bool, seed: int | None):
+        """`seed` None keeps the order of the corpus (evaluation); `segments` False makes a window one segment."""
+        self.count = (len(store) - 1) // length
+        if self.count < 1:
+            raise UserError(f"{store.path}: {len(store)} tokens do not fill one window of data.length={length}; "
+                            f"use more text or a shorter length")
+        self._store, self._length, self._segments, self._seed = store, length, segments, seed
+        self._order = functools.lru_cache(maxsize=2)(self._order_of_epoch)
+
+    def at(self, index: np.ndarray) -> Window:
+        """The windows of the examples with these numbers; number `count` begins the second epoch."""
+        visit, offset = np.divmod(index, self.count)
+        place = np.empty_like(offset)
+        for epoch in np.unique(visit):
+            place[visit == epoch] = self._order(int(epoch))[offset[visit == epoch]]
+        positions = place[:, None] * self._length + np.arange(self._length + 1)
+        tokens = np.asarray(self._store.tokens[positions], np.int32)
+        if self._segments:
+            document = np.searchsorted(self._store.offsets, positions.ravel(), side="right").reshape(positions.shape)
+            segment_ids = (document - document[:, :1] + 1).astype(np.int32)
+        else:
+            segment_ids = np.ones_like(tokens)
+        return Window(tokens=tokens, segment_ids=segment_ids, index=index, place=place, visit=visit)
+
+    def _order_of_epoch(self, epoch: int) -> np.ndarray:
+        if self._seed is None:
+            return np.arange(self.count)
+        return np.random.default_rng([self._seed, epoch]).permutation(self.count)
+
+
+def batch_indices(step: int, batch_size: int) -> np.ndarray:
+    """int64 [batch_size]: the numbers, in the whole run, of the examples in the batch of `step` (from 0)."""
+    return np.arange(step * batch_size, (step + 1) * batch_size, dtype=np.int64)
+
+
+class Prefetcher:
+    """Makes the next values in a thread while the current one is used. Values are functions of the step alone."""
+
+    def __init__(self, make: Callable[[int], Any], first: int, end: int, ahead: int = 2):
+        self._queue: queue.Queue = queue.Queue(maxsize=ahead)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._fill, args=(make, first, end), daemon=True)
+        self._thread.start()
+
+    def _fill(self, make, first, end) -> None:
+        for step in range(first, end):
+            try:
+                item = (make(step), None)
+            except BaseException as error:  # handed to the consumer, who raises it
+                item = (None, error)
+            while not self._stop.is_set():
+                try:
+                    self._queue.put(item, timeout=0.1)
+                    break
+                except queue.Full:
+                    continue
+            if self._stop.is_set() or item[1] is not None:
+                return
+
+
+    def next(self) -> Any:
+        """The value of the next step; raises what making it raised."""
+        value, error = self._queue.get()
+        if error is not None:
+            raise error
+        return value
+
+    def close(self) -> None:
+        """Stop the thread; values not yet taken are dropped."""
+        self._stop.set()
+        self._thread.join()

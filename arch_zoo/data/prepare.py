@@ -1,0 +1,81 @@
+"""From `config.data` to tokens that can be trained on: everything that takes time is done once and kept."""
+
+import dataclasses
+import hashlib
+import pathlib
+import shutil
+from typing import TYPE_CHECKING
+
+from absl import logging
+
+from arch_zoo.data.corpora import Corpus, open_corpus
+from arch_zoo.data.python_docs import SPLITS
+from arch_zoo.data.token_store import DamagedStore, TokenStore, discard, write_store
+from arch_zoo.data.tokenizers import MODEL_FILE, Tokenizer, require_sentinels, train_or_load_tokenizer
+from arch_zoo.errors import UserError
+from arch_zoo.files import atomic_directory, cache_directory, sha256_of_file
+from arch_zoo.registry import did_you_mean
+
+if TYPE_CHECKING:  # importing it loads every model and objective
+    from arch_zoo.config import DataConfig
+
+_STORE = "tokens:"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Data:
+    """A corpus ready for training. `home` is the directory that corpus="tokens:HOME" would open."""
+
+    corpus: Corpus | None  # None for corpus="tokens:DIR", which has no text any more
+    tokenizer: Tokenizer
+    stores: dict[str, TokenStore]  # by split: "train", "validation", "test"
+    corpus_fingerprint: str
+    home: pathlib.Path
+
+
+def prepare_data(config: "DataConfig") -> Data:
+    """Open the corpus, train its tokenizer and encode it, or find all that in the cache.
+
+    With corpus="tokens:DIR" the tokenizer is the one that made the tokens, and `config.tokenizer` only says how many
+    sentinels are counted on. UserError where the corpus, the tokenizer or a store cannot be used.
+    """
+    if config.corpus.startswith(_STORE):
+        return _open_tokens(config)
+    corpus = open_corpus(config)
+    tokenizer = train_or_load_tokenizer(config, corpus)
+    key = hashlib.sha256(f"{corpus.fingerprint} {tokenizer.sha256}".encode()).hexdigest()[:16]
+    home = cache_directory(config.cache_dir) / "tokens" / key
+    try:
+        stores = _open_or_write(home, corpus, tokenizer)
+    except DamagedStore as damage:
+        logging.warning("%s; encoding %s again", damage, corpus.name)
+        discard(home)
+        stores = _open_or_write(home, corpus, tokenizer)
+    return Data(corpus, tokenizer, stores, corpus.fingerprint, home)
+
+
+def _open_or_write(home: pathlib.Path, corpus: Corpus, tokenizer: Tokenizer) -> dict[str, TokenStore]:
+    if not home.exists():
+        with atomic_directory(home) as temporary:
+            shutil.copyfile(tokenizer.model_path, temporary / MODEL_FILE)
+            for split in SPLITS:
+                write_store(temporary / split, corpus.documents(split), tokenizer, corpus.fingerprint)
+    if missing := [split for split in SPLITS if not (home / split).is_dir()]:
+        raise DamagedStore(f"{home / missing[0]}: missing")
+    return {split: TokenStore(home / split) for split in SPLITS}
+
+
+def _open_tokens(config: "DataConfig") -> Data:
+    home = pathlib.Path(config.corpus.removeprefix(_STORE)).expanduser()
+    if not home.is_dir():
+        siblings = [str(path) for path in home.parent.glob("*") if path.is_dir()]
+        raise UserError(f"data.corpus={config.corpus}: no such directory.{did_you_mean(str(home), siblings)}")
+    if lacking := [name for name in (MODEL_FILE, *SPLITS) if not (home / name).exists()]:
+        raise UserError(f"{home}: has no {lacking[0]}; a directory of tokens holds {MODEL_FILE} and the stores "
+                        f"{', '.join(SPLITS)}")
+    stores = {split: TokenStore(home / split) for split in SPLITS}
+    if any(store.tokenizer_sha256 != sha256_of_file(home / MODEL_FILE) for store in stores.values()):
+        raise UserError(f"{home / MODEL_FILE}: is not the tokenizer that made these tokens")
+    tokenizer = Tokenizer(home / MODEL_FILE)
+    require_sentinels(tokenizer, config.tokenizer.sentinels)
+    return Data(None, tokenizer, stores, stores["train"].corpus_fingerprint, home)

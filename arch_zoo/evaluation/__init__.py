@@ -1,0 +1,1 @@
+"""One yardstick for all families."""

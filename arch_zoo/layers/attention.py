@@ -1,0 +1,77 @@
+"""The one attention: a pure function, and the one module that gives it queries, keys and values."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from arch_zoo.config import ModelConfig
+from arch_zoo.layers.dropout import Dropout
+from arch_zoo.layers.initializers import kernel_initializer
+from arch_zoo.layers.norms import RMSNorm
+
+
+def attend(q_bqhd: jax.Array, k_bkgd: jax.Array, v_bkgd: jax.Array, visible_bqk: jax.Array,
+           bias_bhqk: jax.Array | None = None, *, scale: float = 1.0,
+           drop: Callable[[jax.Array], jax.Array] | None = None) -> jax.Array:
+    """Scaled dot-product attention (Vaswani et al. 2017, section 3.2.1) with grouped heads (Ainslie et al. 2023).
+
+    Args:
+      q_bqhd: queries; `h` is a multiple of the `g` key-value heads, query head i uses key-value head i // (h / g).
+      visible_bqk: bool, True = may attend. A query that may attend to nothing gets the mean of the values.
+      bias_bhqk: added to the scaled logits; its b may be 1.
+      scale: multiplies the logits.
+      drop: applied to the probabilities [b, g, r, q, k].
+
+    Returns:
+      [b, q, h, d], in the dtype of the values; the softmax is computed in float32.
+    """
+    b, q, h, d = q_bqhd.shape
+    g = k_bkgd.shape[2]
+    grouped_bqgrd = (q_bqhd * scale).reshape(b, q, g, h // g, d)
+    logits = jnp.einsum("bqgrd,bkgd->bgrqk", grouped_bqgrd, k_bkgd).astype(jnp.float32)
+    if bias_bhqk is not None:
+        logits += bias_bhqk.reshape(-1, g, h // g, *bias_bhqk.shape[2:])
+    logits = jnp.where(visible_bqk[:, None, None], logits, jnp.finfo(jnp.float32).min)
+    probabilities = jax.nn.softmax(logits, axis=-1).astype(v_bkgd.dtype)
+    if drop is not None:
+        probabilities = drop(probabilities)
+    return jnp.einsum("bgrqk,bkgd->bqgrd", probabilities, v_bkgd).reshape(b, q, h, v_bkgd.shape[-1])
+
+
+class Attention(nn.Module):
+    """Multi-head attention from `x_q` to `x_kv`; self-attention is the case in which they are the same stream."""
+
+    config: ModelConfig
+    residual_branches: int
+
+    @nn.compact
+    def __call__(self, x_q: jax.Array, x_kv: jax.Array, visible_bqk: jax.Array, *, example_ids_b: jax.Array,
+                 positions_bt: jax.Array | None = None, bias_bhqk: jax.Array | None = None,
+                 train: bool) -> jax.Array:
+        """[b, q, d] from queries [b, q, d] and a stream [b, k, d].
+
+        `positions_bt` is given in self-attention only: positions of two different streams have no distance.
+        """
+        c = self.config
+
+        def project(name, x, heads):
+            return nn.DenseGeneral((heads, c.size_of_head), use_bias=c.attention_bias, dtype=x.dtype, name=name,
+                                   kernel_init=kernel_initializer(c))(x)
+
+        q_bqhd = project("query", x_q, c.heads)
+        k_bkgd = project("key", x_kv, c.key_value_heads)
+        v_bkgd = project("value", x_kv, c.key_value_heads)
+        if c.qk_norm:
+            q_bqhd = RMSNorm(c.norm_epsilon, name="query_norm")(q_bqhd)
+            k_bkgd = RMSNorm(c.norm_epsilon, name="key_norm")(k_bkgd)
+        if positions_bt is not None:
+            q_bqhd = c.position.rotate(q_bqhd, positions_bt)
+            k_bkgd = c.position.rotate(k_bkgd, positions_bt)
+        dropout = Dropout(c.attention_dropout, name="dropout")
+        out_bqhd = attend(q_bqhd, k_bkgd, v_bkgd, visible_bqk, bias_bhqk,
+                          scale=c.size_of_head**-0.5 if c.scale_attention else 1.0,
+                          drop=lambda p: dropout(p, example_ids_b, train=train))
+        return nn.DenseGeneral(c.width, axis=(-2, -1), use_bias=c.attention_bias, dtype=x_q.dtype, name="out",
+                               kernel_init=kernel_initializer(c, residual_branches=self.residual_branches))(out_bqhd)

@@ -1,0 +1,28 @@
+"""Attention with linear biases (Press et al. 2022)."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+
+from arch_zoo.layers.positions.base import MakeParam, Position
+from arch_zoo.registry import POSITIONS
+
+
+def slopes(heads: int) -> list[float]:
+    """One slope a head: 2^(−8i/n) for n heads a power of two; else the next power's, every other one, fill up."""
+    power = 2 ** math.floor(math.log2(heads))
+    first = [2.0 ** (-8.0 * (i + 1) / power) for i in range(power)]
+    extra = [2.0 ** (-8.0 * (i + 1) / (2 * power)) for i in range(0, 2 * (heads - power), 2)]
+    return first + extra
+
+
+@POSITIONS.register("alibi")
+@dataclasses.dataclass(frozen=True)
+class Alibi(Position):
+    """A penalty proportional to distance; symmetric where both sides are visible."""
+
+    def bias(self, param: MakeParam, positions_bt: jax.Array, heads: int, bidirectional: bool) -> jax.Array:
+        distance_bqk = jnp.abs(positions_bt[:, :, None] - positions_bt[:, None, :])
+        return -jnp.asarray(slopes(heads))[None, :, None, None] * distance_bqk[:, None]

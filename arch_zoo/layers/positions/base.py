@@ -1,0 +1,39 @@
+"""The interface of a position scheme."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import ClassVar
+
+import jax
+
+from arch_zoo.settings import Settings
+
+# (name, initializer, shape) -> array: how a scheme asks the module that hosts it for a learned table.
+MakeParam = Callable[..., jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Position(Settings):
+    """Where a token stands, told to the model through at most three hooks, each a no-op unless overridden.
+
+    There is one slot for a scheme in a model, so choosing one replaces every other. Positions count from 0 within a
+    segment. The direction that a scheme needs comes from the visibility of the stream, never from an option.
+    """
+
+    needs_max_len: ClassVar[bool] = False
+
+    def refusal(self, head_dim: int) -> str | None:
+        """Why the scheme cannot work with heads of this size, or None."""
+
+    def embed(self, param: MakeParam, positions_bt: jax.Array, width: int, max_len: int) -> jax.Array | None:
+        """Added to the token embeddings: [b, t, width], or None."""
+
+    def rotate(self, x_bthd: jax.Array, positions_bt: jax.Array) -> jax.Array:
+        """Applied to the queries and keys of self-attention; same shape."""
+        return x_bthd
+
+    def bias(self, param: MakeParam, positions_bt: jax.Array, heads: int, bidirectional: bool) -> jax.Array | None:
+        """Added to the logits of self-attention in every block: [b, heads, q, k], or None.
+
+        `bidirectional` is True where a query may see keys after itself (bidirectional and prefix visibility).
+        """

@@ -1,0 +1,61 @@
+"""Who may attend to whom, as an array. Built once per forward pass; no attention module knows about it."""
+
+import enum
+
+import jax
+import jax.numpy as jnp
+
+
+class Visibility(enum.Enum):
+    """What a position may see of its own stream."""
+
+    BIDIRECTIONAL = "bidirectional"
+    CAUSAL = "causal"
+    PREFIX = "prefix"
+
+
+def visible_self(visibility: Visibility, segment_ids_bt: jax.Array, prefix_bt: jax.Array, window: int = 0) -> jax.Array:
+    """Which keys each query of a stream may attend to.
+
+    Drawn for one segment of five tokens, rows are queries, `#` may attend, with the first two tokens the prefix:
+
+        BIDIRECTIONAL   CAUSAL    PREFIX    CAUSAL, window 2
+            #####       #....     ##...     #....
+            #####       ##...     ##...     ##...
+            #####       ###..     ###..     .##..
+            #####       ####.     ####.     ..##.
+            #####       #####     #####     ...##
+
+    Args:
+      visibility: the pattern.
+      segment_ids_bt: int [b, t]; 0 is padding, which nobody sees; tokens see their own segment only.
+      prefix_bt: bool [b, t], True where PREFIX lets a token be seen from anywhere in its segment; else not read.
+      window: 0, or the reach of a sliding window: causal patterns see the last `window` positions, themselves
+        included; a bidirectional one sees `window // 2` positions to either side.
+
+    Returns:
+      bool [b, q, k], True = may attend.
+    """
+    index_t = jnp.arange(segment_ids_bt.shape[1])
+    distance_qk = index_t[:, None] - index_t[None, :]
+    visible_bqk = visible_cross(segment_ids_bt, segment_ids_bt)
+    if visibility is Visibility.CAUSAL:
+        visible_bqk &= distance_qk >= 0
+    elif visibility is Visibility.PREFIX:
+        visible_bqk &= (distance_qk >= 0) | prefix_bt[:, None, :]
+    if window and visibility is Visibility.BIDIRECTIONAL:
+        visible_bqk &= jnp.abs(distance_qk) <= window // 2
+    elif window:
+        visible_bqk &= jnp.abs(distance_qk) < window
+    return visible_bqk
+
+
+def visible_cross(segment_ids_bq: jax.Array, segment_ids_bk: jax.Array) -> jax.Array:
+    """bool [b, q, k]: real positions of the same segment; used between streams, and as the base within one."""
+    same_bqk = segment_ids_bq[:, :, None] == segment_ids_bk[:, None, :]
+    return same_bqk & (segment_ids_bk != 0)[:, None, :]
+
+
+def draw(visible_qk: jax.Array) -> str:
+    """A [q, k] pattern as text, one row a line: `#` may attend, `.` may not."""
+    return "\n".join("".join("#" if seen else "." for seen in row) for row in visible_qk)

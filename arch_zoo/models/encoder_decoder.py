@@ -1,0 +1,97 @@
+"""Encoder-decoder (Vaswani et al. 2017, T5, BART): the source in one stream, the target in another."""
+
+import dataclasses
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from arch_zoo.config import ModelConfig
+from arch_zoo.examples import Form, Lengths, SourceTarget
+from arch_zoo.layers.block import Memory, Stack
+from arch_zoo.layers.embedding import Embedding
+from arch_zoo.layers.visibility import Visibility, visible_cross
+from arch_zoo.models.architecture import Architecture, Batch, Reading, Stream, decoder_inputs, make_batch, make_stream
+from arch_zoo.models.formulas import head_flops, stack_flops
+from arch_zoo.models.heads import VocabularyHead, take_positions
+from arch_zoo.registry import ARCHITECTURES
+
+
+@ARCHITECTURES.register("encoder_decoder")
+@dataclasses.dataclass(frozen=True)
+class EncoderDecoder(Architecture):
+    """Two streams:
+
+        source  a b c      encoder  a b c
+        target  x y        decoder  BOS x      targets  x y
+    """
+
+    visibility: ClassVar[Visibility] = Visibility.CAUSAL
+    shared_reading: ClassVar[Reading] = Reading("encode", Visibility.BIDIRECTIONAL, "mean",
+                                                "encoder alone, bidirectional, mean over tokens")
+    own_reading: ClassVar[Reading] = Reading("hidden", Visibility.CAUSAL, "last",
+                                             "text in encoder and decoder, decoder's last token")
+
+    def refusal(self, objective) -> str | None:
+        if objective.form is Form.IN_PLACE:
+            return "its examples have one stream, and an encoder-decoder needs a source and a target; " \
+                   "use prefix_lm or span_corruption"
+        return None
+
+    def longest_stream(self, lengths: Lengths) -> int:
+        return max(lengths.source, lengths.target)
+
+    def layout(self, example: SourceTarget, example_ids: np.ndarray, bos_id: int) -> Batch:
+        tokens, segment_ids, origin, weights = decoder_inputs(example, bos_id)
+        source = make_stream(example.source, example.source_segment_ids, example.source_origin)
+        return make_batch(make_stream(tokens, segment_ids, origin), source, example.target, example.target_origin,
+                          weights, example_ids, capacity=tokens.shape[1])
+
+    def forward_flops(self, config: ModelConfig, vocab_size: int, lengths: Lengths, loss_positions: int) -> int:
+        encoder = stack_flops(config, config.encoder_depth or config.depth, lengths.source)
+        decoder = stack_flops(config, config.depth, lengths.target, lengths.source)
+        return encoder + decoder + head_flops(config, vocab_size, loss_positions)
+
+    def build(self, config: ModelConfig, vocab_size: int, dtype: str) -> "EncoderDecoderModel":
+        return EncoderDecoderModel(config, vocab_size, dtype)
+
+
+class EncoderDecoderModel(nn.Module):
+    """One embedding for both streams, an encoder stack, a decoder stack with cross-attention, a head."""
+
+    config: ModelConfig
+    vocab_size: int
+    dtype: str = "float32"
+
+    def setup(self):
+        c = self.config
+        self.embedding = Embedding(c, self.vocab_size)
+        self.encoder = Stack(c, c.encoder_depth or c.depth)
+        self.decoder = Stack(c, c.depth, cross_attention=True)
+        self.head = VocabularyHead(c, self.vocab_size)
+
+    def __call__(self, batch: Batch, visibility: Visibility, *, train: bool) -> jax.Array:
+        """Logits [b, n, v] at the loss positions."""
+        hidden_btd = self.hidden(batch, visibility, train=train)
+        return self.head(take_positions(hidden_btd, batch.loss_positions), self.embedding.table_vd)
+
+    def hidden(self, batch: Batch, visibility: Visibility, *, train: bool) -> jax.Array:
+        """Hidden states [b, t, d] of the decoder's stream; `visibility` is the decoder's."""
+        memory = Memory(self.encode(batch, Visibility.BIDIRECTIONAL, train=train),
+                        visible_cross(batch.stream.segment_ids, batch.source.segment_ids))
+        x_btd = self._embed(batch.stream, batch.example_ids, "stream", train)
+        s = batch.stream
+        return self.decoder(x_btd, visibility, s.segment_ids, s.positions, s.prefix, batch.example_ids, memory,
+                            train=train)
+
+    def encode(self, batch: Batch, visibility: Visibility, *, train: bool) -> jax.Array:
+        """Hidden states [b, s, d] of the encoder."""
+        s = batch.source
+        x_bsd = self._embed(s, batch.example_ids, "source", train)
+        return self.encoder(x_bsd, visibility, s.segment_ids, s.positions, s.prefix, batch.example_ids, train=train)
+
+    def _embed(self, stream: Stream, example_ids_b: jax.Array, name: str, train: bool) -> jax.Array:
+        return self.embedding(stream.tokens, stream.positions, example_ids_b, stream=name,
+                              dtype=jnp.dtype(self.dtype), train=train)

@@ -1,0 +1,117 @@
+"""The interface of an objective."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from arch_zoo.data.tokenizers import Vocabulary
+from arch_zoo.examples import Draws, Form, InPlace, Lengths, SourceTarget, Window
+from arch_zoo.layers.visibility import Visibility
+from arch_zoo.models.architecture import Batch
+from arch_zoo.settings import Settings
+
+
+class Undefined(Exception):
+    """A quantity that has no meaning for an objective; the message is the reason, shown instead of a number."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective(Settings):
+    """Turns windows of text into examples, and model outputs into a loss.
+
+    `form` says which shape its examples have; an in-place objective also says under which visibilities no target can
+    be seen. The compatibility of objectives and architectures follows from these two.
+    """
+
+    form: ClassVar[Form]
+    visibilities: ClassVar[frozenset[Visibility]] = frozenset()
+
+    def refusal(self, length: int, sentinels: int) -> str | None:
+        """Why the objective cannot work on windows of this length with so many sentinels, or None."""
+
+    def lengths(self, length: int) -> Lengths:
+        """Lengths of the streams made from a window of `length` tokens."""
+        raise NotImplementedError
+
+    def loss_positions(self, length: int) -> int:
+        """At most so many positions of an example carry loss."""
+        return self.lengths(length).target
+
+    def prepare(self, window: Window, vocabulary: Vocabulary, seeds: "Seeds") -> InPlace | SourceTarget:
+        """Examples from windows, one row each; all randomness comes from `seeds`."""
+        raise NotImplementedError
+
+    def loss(self, model: nn.Module, parameters: Mapping, batch: Batch, visibility: Visibility, *, train: bool,
+             rngs: Mapping[str, jax.Array] | None = None) -> tuple[jax.Array, jax.Array]:
+        """(sum of the losses in nats, sum of the weights): never a mean, so that sums of parts are sums of the whole."""
+        logits = model.apply({"params": parameters}, batch, visibility, train=train, rngs=rngs)
+        return jnp.sum(cross_entropy(logits, batch.targets) * batch.loss_weights), jnp.sum(batch.loss_weights)
+
+    def conditional(self, context: Sequence[int], continuation: Sequence[int],
+                    vocabulary: Vocabulary) -> list[InPlace | SourceTarget]:
+        """Examples of one row whose summed log-probability is log p(continuation | context); weights mark what counts.
+
+        Raises Undefined, with the reason, where the objective trains no such distribution.
+        """
+        raise NotImplementedError
+
+    def plausibility(self, context: Sequence[int], continuation: Sequence[int],
+                     vocabulary: Vocabulary) -> list[InPlace | SourceTarget]:
+        """Like `conditional`, by the route the objective trained: a pseudo-log-likelihood where there is no chain rule.
+        """
+        return self.conditional(context, continuation, vocabulary)
+
+    def hidden(self, example: InPlace | SourceTarget) -> np.ndarray:
+        """bool [b, t, n]: which of the n tokens of the window must not influence the loss of target t.
+
+        The leakage tests hold the gradient to exactly this. Here: what the targets from t on hide from the source.
+        """
+        n = 1 + max(int(example.target_origin.max(initial=0)), int(example.source_origin.max(initial=0)))
+        later_btj = np.triu(np.ones(example.target.shape[1:] * 2, bool))[None]
+        return np.einsum("btj,bjn->btn", later_btj, origin_one_hot(example.target_origin, n)) > 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Seeds:
+    """The run's seed: makes the draws that belong to a set of keys."""
+
+    seed: int
+
+    def __call__(self, keys: np.ndarray) -> Draws:
+        return Draws(self.seed, keys)
+
+
+def cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    """−log p(target) in nats: [..., v] and int [...] to [...]."""
+    picked = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(logits, axis=-1) - picked
+
+
+def origin_one_hot(origin: np.ndarray, n: int) -> np.ndarray:
+    """float [b, t, n]: 1 where a token stood at that index of the window; origin −1 gives a row of zeros."""
+    return (origin[:, :, None] == np.arange(n)).astype(np.float32)
+
+
+def one_row(*tokens: int | Sequence[int]) -> np.ndarray:
+    """int [1, t] from ids and sequences of ids, in order."""
+    flat = [i for part in tokens for i in ([part] if isinstance(part, int | np.integer) else part)]
+    return np.asarray([flat], np.int32)
+
+
+def source_target_row(source: np.ndarray, target: np.ndarray, scored: np.ndarray) -> SourceTarget:
+    """One example for scoring: a source, a target, and which target positions count ([1, t])."""
+    return SourceTarget(source=source, source_segment_ids=np.ones_like(source), source_origin=np.full_like(source, -1),
+                        target=target, target_segment_ids=np.ones_like(target),
+                        target_origin=np.full_like(target, -1), loss_weights=scored.astype(np.float32))
+
+
+def in_place_row(tokens: np.ndarray, targets: np.ndarray, scored: np.ndarray) -> InPlace:
+    """One example for scoring: a stream, what each position is to predict, and which positions count ([1, t])."""
+    return InPlace(tokens=tokens, targets=targets, loss_weights=scored.astype(np.float32),
+                   segment_ids=np.ones_like(tokens), origin=np.full_like(tokens, -1),
+                   target_origin=np.full_like(tokens, -1), capacity=tokens.shape[1])

@@ -1,0 +1,324 @@
+"""Typed, frozen settings: checked when built, overridden by dotted paths, saved as JSON and read back without loss.
+
+`Settings` is the base of every config class and of every registered variant. `setting(...)` declares a field with its
+help line and range. All parsing is driven by the field's type: int, float, bool, str, Literal, Enum, `X | None`,
+`tuple[X, ...]`, nested `Settings`, and variants of a registry.
+"""
+
+import dataclasses
+import enum
+import functools
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Self
+
+from arch_zoo.errors import UserError
+from arch_zoo.registry import Registry, did_you_mean
+
+
+class FieldError(UserError):
+    """A field that is unknown, of the wrong type or out of range; `path` is dotted from where it was found."""
+
+    def __init__(self, path: str, problem: str):
+        super().__init__(f"{path}: {problem}")
+        self.path, self.problem = path, problem
+
+    def below(self, parent: str) -> "FieldError":
+        """The same error seen from one level up."""
+        return FieldError(f"{parent}.{self.path}" if parent else self.path, self.problem)
+
+
+def setting(default: Any, help: str, *, low: float | None = None, high: float | None = None,
+            variant: Registry | None = None) -> Any:
+    """A field with its help line and inclusive range. `default` is a value, a Settings class (whose defaults are taken),
+    or, with the registry of a `variant`, a name."""
+    metadata = {"help": help, "low": low, "high": high, "variant": variant}
+    if variant is not None:
+        return dataclasses.field(default_factory=lambda: variant.get(default)(), metadata=metadata)
+    if isinstance(default, type):  # built when first needed: variants register themselves while this is imported
+        return dataclasses.field(default_factory=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Base class: types and ranges are checked on construction, then `check` is called for rules between fields."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            kept = _checked(value, _types(type(self))[field.name], field)
+            if kept is not value:
+                object.__setattr__(self, field.name, kept)
+        self.check()
+
+    def check(self) -> None:
+        """Raise FieldError or UserError where fields contradict each other."""
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, checked again."""
+        return dataclasses.replace(self, **changes)
+
+
+@functools.cache
+def _types(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+
+
+# --- Python values against types ---------------------------------------------------------------------------------
+
+def _checked(value: Any, kind: Any, field: dataclasses.Field) -> Any:
+    """`value` if it fits the field (an int for a float becomes a float, a list for a tuple a tuple), or FieldError."""
+    registry = field.metadata.get("variant")
+    if registry is not None:
+        if isinstance(value, str):
+            value = registry.get(value)()
+        if getattr(type(value), "name", None) not in registry.names():
+            raise FieldError(field.name, f"expected a {registry.kind}, got {value!r}")
+        return value
+    fitted = _fit(value, kind)
+    if fitted is _MISFIT:
+        raise FieldError(field.name, f"expected {describe_type(kind)}, got {value!r}")
+    _check_range(fitted, field)
+    return fitted
+
+
+_MISFIT = object()
+
+
+def _fit(value: Any, kind: Any) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        fits = (f for f in (_fit(value, a) for a in arguments) if f is not _MISFIT)
+        return next(fits, _MISFIT)
+    if origin is typing.Literal:
+        return value if value in arguments else _MISFIT
+    if origin is tuple:
+        items = [_fit(v, arguments[0]) for v in value] if isinstance(value, tuple | list) else [_MISFIT]
+        return _MISFIT if any(i is _MISFIT for i in items) else tuple(items)
+    if origin in (dict, Mapping):
+        return dict(value) if isinstance(value, Mapping) else _MISFIT
+    if kind is Any:
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is int and isinstance(value, bool):
+        return _MISFIT
+    if isinstance(kind, type) and issubclass(kind, enum.Enum) and isinstance(value, str):
+        return next((member for member in kind if value in (member.name.lower(), member.value)), _MISFIT)
+    return value if isinstance(value, types.NoneType if kind is None else kind) else _MISFIT
+
+
+def _check_range(value: Any, field: dataclasses.Field) -> None:
+    low, high = field.metadata.get("low"), field.metadata.get("high")
+    for number in value if isinstance(value, tuple) else (value,):
+        if not isinstance(number, int | float) or isinstance(number, bool):
+            continue
+        if not math.isfinite(number):
+            raise FieldError(field.name, f"{number} is not a finite number")
+        if (low is not None and number < low) or (high is not None and number > high):
+            bounds = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
+            raise FieldError(field.name, f"{number} is out of range: {bounds}")
+
+
+def describe_type(kind: Any) -> str:
+    """A type in the words of the help text: 'int', 'int or none', 'one of: a, b', 'int,int,…'."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(describe_type(a) for a in arguments)
+    if origin is typing.Literal:
+        return "one of: " + ", ".join(str(a) for a in arguments)
+    if origin is tuple:
+        return f"{describe_type(arguments[0])},…"
+    if kind in (None, types.NoneType):
+        return "none"
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return "one of: " + ", ".join(member.name.lower() for member in kind)
+    return getattr(kind, "__name__", str(kind))
+
+
+# --- text from the command line ----------------------------------------------------------------------------------
+
+def parse_text(text: str, kind: Any) -> Any:
+    """The value that `text` spells for a field of type `kind`; ValueError where it spells none."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _parse_union(text, arguments)
+    if origin is typing.Literal:
+        return next((a for a in arguments if str(a) == text), text)
+    if origin is tuple:
+        inner = text.strip().removeprefix("(").removesuffix(")").strip().rstrip(",")
+        return tuple(parse_text(part.strip(), arguments[0]) for part in inner.split(",")) if inner else ()
+    if kind is bool:
+        spelled = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        return spelled.get(text.lower(), text)
+    if kind is int:
+        number = float(text) if any(c in text for c in ".eE") else int(text)
+        return int(number) if number == int(number) else text
+    if kind is float:
+        return float(text)
+    return text
+
+
+def _parse_union(text: str, arguments: tuple) -> Any:
+    if types.NoneType in arguments and text.lower() in ("none", "null", ""):
+        return None
+    for kind in arguments:
+        try:
+            value = parse_text(text, kind)
+        except ValueError:
+            continue
+        if _fit(value, kind) is not _MISFIT:
+            return value
+    return text
+
+
+# --- to JSON and back --------------------------------------------------------------------------------------------
+
+def to_dict(settings: Settings) -> dict[str, Any]:
+    """Nested JSON-ready dict; a variant carries its "name" first."""
+    result = {"name": settings.name} if isinstance(getattr(type(settings), "name", None), str) else {}
+    for field in dataclasses.fields(settings):
+        result[field.name] = _jsonable(getattr(settings, field.name))
+    return result
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Settings):
+        return to_dict(value)
+    if isinstance(value, enum.Enum):
+        return value.name.lower()
+    if isinstance(value, tuple):
+        return [_jsonable(v) for v in value]
+    return value
+
+
+def from_dict(cls: type, values: Mapping[str, Any]) -> Any:
+    """The settings of class `cls` that `to_dict` wrote; missing fields take their defaults, unknown ones raise."""
+    known = {field.name: field for field in dataclasses.fields(cls)}
+    arguments = {}
+    for name, value in values.items():
+        if name not in known:
+            raise FieldError(name, f"there is no such field in {cls.__name__}.{did_you_mean(name, known)}"
+                                   f" Fields: {', '.join(known)}")
+        try:
+            arguments[name] = _revive(value, _types(cls)[name], known[name])
+        except FieldError as error:
+            raise error.below(name) from None
+    return cls(**arguments)
+
+
+def _revive(value: Any, kind: Any, field: dataclasses.Field) -> Any:
+    registry = field.metadata.get("variant")
+    if registry is not None and isinstance(value, Mapping):
+        options = dict(value)
+        return from_dict(registry.get(options.pop("name")), options)
+    if registry is not None and isinstance(value, str):
+        return registry.get(value)()
+    item = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else kind
+    if isinstance(item, type) and issubclass(item, Settings):
+        if isinstance(value, Mapping):
+            return from_dict(item, value)
+        if isinstance(value, list | tuple):
+            return tuple(from_dict(item, v) if isinstance(v, Mapping) else v for v in value)
+    return value
+
+
+# --- dotted overrides --------------------------------------------------------------------------------------------
+
+def override(settings: Settings, changes: Mapping[str, Any]) -> Any:
+    """A copy with fields set by dotted path, e.g. {"model.depth": "4"}: text is parsed by the field's type.
+
+    All changes are applied before anything is checked, so their order does not matter; naming a variant
+    (`objective=masked_lm`) resets its options, which longer paths (`objective.rate`) then set.
+    """
+    values, cls = to_dict(settings), type(settings)
+    for path in sorted(changes, key=lambda p: p.count(".")):
+        _set(values, cls, path.split("."), changes[path], path)
+    return from_dict(cls, values)
+
+
+def _set(values: dict, cls: type, parts: list[str], value: Any, path: str) -> None:
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    name, rest = parts[0], parts[1:]
+    if name not in fields:
+        raise FieldError(path, f"there is no field {name!r} here.{did_you_mean(name, fields)} "
+                               f"Fields: {', '.join(fields) or 'none'}")
+    registry, kind = fields[name].metadata.get("variant"), _types(cls)[name]
+    if rest:
+        inner = registry.get(values[name]["name"]) if registry is not None else kind
+        if not (isinstance(inner, type) and issubclass(inner, Settings)):
+            raise FieldError(path, f"{name!r} is a single value ({describe_type(kind)}), it has no field {rest[0]!r}")
+        _set(values[name], inner, rest, value, path)
+    elif registry is not None and isinstance(value, str):
+        try:
+            values[name] = to_dict(registry.get(value)())
+        except FieldError:
+            raise
+        except UserError as error:
+            raise FieldError(path, str(error)) from None
+    else:
+        values[name] = _parsed(value, kind, path)
+
+
+def _parsed(value: Any, kind: Any, path: str) -> Any:
+    if isinstance(value, Settings):
+        return to_dict(value)
+    if not isinstance(value, str):
+        return _jsonable(value)
+    if isinstance(kind, type) and issubclass(kind, Settings):
+        raise FieldError(path, f"is a group of fields; set one of: "
+                               f"{', '.join(f'{path}.{f.name}' for f in dataclasses.fields(kind))}")
+    try:
+        parsed = parse_text(value, kind)
+    except (ValueError, OverflowError):
+        parsed = value
+    if _fit(parsed, kind) is _MISFIT:
+        raise FieldError(path, f"expected {describe_type(kind)}, got {value!r}."
+                               f"{did_you_mean(value, map(str, typing.get_args(kind)))}")
+    return parsed
+
+
+# --- looking at settings -----------------------------------------------------------------------------------------
+
+def flatten(settings: Settings | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{dotted path: value}; a variant contributes `path` (its name) and `path.option` for each option."""
+    values = settings if isinstance(settings, Mapping) else to_dict(settings)
+    flat = {}
+    for name, value in values.items():
+        path = prefix if name == "name" and prefix else f"{prefix}.{name}" if prefix else name
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, path))
+        else:
+            flat[path] = value
+    return flat
+
+
+def difference(a: Settings, b: Settings) -> dict[str, tuple[Any, Any]]:
+    """{dotted path: (value in a, value in b)} for the paths at which they differ; None where one has no such path."""
+    flat_a, flat_b = flatten(a), flatten(b)
+    return {path: (flat_a.get(path), flat_b.get(path))
+            for path in [*flat_a, *(p for p in flat_b if p not in flat_a)] if flat_a.get(path) != flat_b.get(path)}
+
+
+def help_lines(settings: Settings, prefix: str) -> list[str]:
+    """One line for each field: `--prefix.path=default  help (type, range)`."""
+    lines = []
+    for field in dataclasses.fields(settings):
+        value, kind = getattr(settings, field.name), _types(type(settings))[field.name]
+        path, registry = f"{prefix}.{field.name}", field.metadata.get("variant")
+        help_text = field.metadata.get("help", "")
+        if registry is not None:
+            lines.append(f"  --{path}={type(value).name}\n        {help_text} (one of: {', '.join(registry.names())})")
+        elif not isinstance(value, Settings):
+            low, high = field.metadata.get("low"), field.metadata.get("high")
+            bounds = "" if low is None and high is None else f", {low if low is not None else '…'}–{high or '…'}"
+            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            lines.append(f"  --{path}={shown}\n        {help_text} ({describe_type(kind)}{bounds})")
+        if isinstance(value, Settings):
+            lines.extend(help_lines(value, path))
+    return lines

@@ -1,0 +1,85 @@
+"""What a run writes down: metrics.jsonl, TensorBoard events, and a line of progress."""
+
+import json
+import os
+import pathlib
+import time
+from typing import Any
+
+from absl import logging
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class MetricsWriter:
+    """One JSON object a logged step, appended and flushed; resuming drops what lies beyond the restored step."""
+
+    def __init__(self, workdir: pathlib.Path, resume_step: int):
+        from tensorboardX import SummaryWriter  # slow to import, and only runs write events
+
+        self._path = workdir / METRICS_FILE
+        _drop_beyond(self._path, resume_step)
+        self._file = open(self._path, "a", encoding="utf-8")
+        self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=resume_step + 1)
+
+    def write(self, step: int, values: dict[str, float | int]) -> None:
+        """Append `values` under the number of steps done."""
+        self._file.write(json.dumps({"step": step, **values}, allow_nan=False) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._events.add_scalar(name, value, step)
+
+    def sync(self) -> None:
+        """Make sure that what was written is on disk: called before a checkpoint refers to it."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Flush and close both files."""
+        self._file.close()
+        self._events.close()
+
+
+def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:
+    """The whole lines of a run's metrics.jsonl; a last line cut off by a kill is left out."""
+    path = workdir / METRICS_FILE
+    if not path.exists():
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+def _drop_beyond(path: pathlib.Path, step: int) -> None:
+    if not path.exists():
+        return
+    from arch_zoo.files import write_text_atomic
+
+    kept = [line for line in read_metrics(path.parent) if line["step"] <= step]
+    write_text_atomic(path, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+class Progress:
+    """A line with step/total, loss, rate and time left, through absl's log."""
+
+    def __init__(self, label: str, total: int, start: int):
+        self._label, self._total, self._start, self._began = label, total, start, time.monotonic()
+
+    def line(self, step: int, values: dict[str, float]) -> None:
+        """Log where the run stands; `values` holds what was just written to the metrics."""
+        elapsed = time.monotonic() - self._began
+        left = elapsed / max(1, step - self._start) * (self._total - step)
+        utilisation = f"  MFU {values['train/flop_utilisation']:.0%}" if "train/flop_utilisation" in values else ""
+        logging.info("%s step %d/%d  loss %.3f  lr %.2e  |g| %.2f  %s tok/s%s  left %s", self._label, step, self._total,
+                     values["train/loss"], values["train/learning_rate"], values["train/gradient_norm"],
+                     f"{values['train/tokens_per_second']:,.0f}", utilisation, clock(left))
+
+
+def clock(seconds: float) -> str:
+    """75 -> '1:15', 3700 -> '1:01:40'."""
+    minutes, seconds = divmod(int(round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,76 @@
+"""The same step on one device or many: `jit` with shardings, or `pmap`. Thin wrappers; the body knows of neither."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from arch_zoo.errors import UserError
+
+AXIS = "data"
+
+
+def choose_devices(count: int | None) -> list[jax.Device]:
+    """The first `count` devices, or all; UserError where there are fewer."""
+    devices = jax.devices()
+    if count is not None and count > len(devices):
+        raise UserError(f"devices={count}, but there are {len(devices)} ({devices[0].platform})")
+    return devices[:count]
+
+
+class Parallel:
+    """How states and batches are placed and steps are compiled."""
+
+    def __init__(self, devices: list[jax.Device], batch_size: int, accumulate: int):
+        if batch_size % (len(devices) * accumulate):
+            raise UserError(f"batch_size={batch_size} is not divisible by {len(devices)} devices × "
+                            f"accumulate={accumulate}; nearest: "
+                            f"{max(1, batch_size // (len(devices) * accumulate)) * len(devices) * accumulate}")
+        self.devices = devices
+        # Axis types must be Auto: the default of make_mesh makes shardings part of types, which gathers do not accept.
+        mesh = jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+        self.replicated = NamedSharding(mesh, PartitionSpec())
+        self.split = NamedSharding(mesh, PartitionSpec(AXIS))
+
+    def place_state(self, state: Any) -> Any:
+        """A state on all devices, whole on each."""
+        return jax.device_put(state, self.replicated)
+
+    def place_batch(self, batch: Any) -> Any:
+        """A batch of NumPy arrays cut along its leading axis over the devices."""
+        return jax.device_put(batch, self.split)
+
+    def compile_train(self, step: Callable) -> Callable:
+        """`step(state, batch)`; the old state's memory is reused."""
+        return jax.jit(step, in_shardings=(self.replicated, self.split),
+                       out_shardings=(self.replicated, self.replicated), donate_argnums=0)
+
+    def compile_evaluation(self, evaluate: Callable) -> Callable:
+        """`evaluate(parameters, batch)`."""
+        return jax.jit(evaluate, in_shardings=(self.replicated, self.split), out_shardings=self.replicated)
+
+
+class Pmap(Parallel):
+    """Placement by `pmap`: each device runs the body on its part, and `psum` joins the parts.
+
+    The state is passed whole (`in_axes=None`), so a run can change between jit and pmap at any checkpoint.
+    """
+
+    def place_batch(self, batch: Any) -> Any:
+        return jax.tree.map(lambda x: np.reshape(x, (len(self.devices), -1, *x.shape[1:])), batch)
+
+    def compile_train(self, step: Callable) -> Callable:
+        return jax.pmap(functools.partial(step, axis=AXIS), axis_name=AXIS, in_axes=(None, 0), out_axes=(None, None),
+                        devices=self.devices, donate_argnums=0)
+
+    def compile_evaluation(self, evaluate: Callable) -> Callable:
+        return jax.pmap(functools.partial(evaluate, axis=AXIS), axis_name=AXIS, in_axes=(None, 0), out_axes=None,
+                        devices=self.devices)
+
+
+def make_parallel(kind: str, devices: list[jax.Device], batch_size: int, accumulate: int) -> Parallel:
+    """"jit" or "pmap" over the devices; UserError where the batch cannot be shared out."""
+    return {"jit": Parallel, "pmap": Pmap}[kind](devices, batch_size, accumulate)

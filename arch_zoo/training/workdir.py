@@ -1,0 +1,91 @@
+"""A run's directory: whose it is, what made it, whether it is done."""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import platform
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+from arch_zoo.config import RunConfig
+from arch_zoo.data.prepare import Data
+from arch_zoo.errors import UserError
+from arch_zoo.files import read_json, write_json_atomic, write_text_atomic
+from arch_zoo.settings import Settings, flatten, to_dict
+
+CONFIG_FILE, ENVIRONMENT_FILE, RESULT_FILE = "config.json", "environment.json", "result.json"
+
+
+@contextlib.contextmanager
+def claim(workdir: pathlib.Path, config: Settings) -> Iterator[None]:
+    """Hold the directory for this process and this config; a second process, or another config, is refused."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    with open(workdir / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{workdir}: another process is working in this directory") from None
+        check_config(workdir, config)
+        write_json_atomic(workdir / CONFIG_FILE, to_dict(config))
+        yield
+
+
+def check_config(workdir: pathlib.Path, config: Settings) -> None:
+    """UserError, naming the fields, where the directory belongs to another config."""
+    path = workdir / CONFIG_FILE
+    if not path.exists():
+        return
+    there, here = flatten(read_json(path)), flatten(config)
+    differing = [p for p in sorted({*there, *here}) if there.get(p) != here.get(p)]
+    if differing:
+        shown = ", ".join(f"{p} ({there.get(p)} there, {here.get(p)} now)" for p in differing[:5])
+        more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
+        raise UserError(f"{workdir}: this directory belongs to another config: {shown}{more}; use another --workdir")
+
+
+def write_environment(workdir: pathlib.Path, data: Data) -> None:
+    """environment.json: versions, device, git commit, hashes of corpus and tokenizer."""
+    write_json_atomic(workdir / ENVIRONMENT_FILE, describe_environment(data))
+
+
+def describe_environment(data: Data) -> dict[str, Any]:
+    """What may change numbers without being in the config."""
+    import importlib.metadata
+
+    versions = {name: importlib.metadata.version(name)
+                for name in ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "sentencepiece")}
+    return {"python": platform.python_version(), **versions, "device": jax.devices()[0].device_kind,
+            "devices": jax.device_count(), "cores": len(os.sched_getaffinity(0)), "git_commit": _git_commit(),
+            "corpus_sha256": data.corpus_fingerprint, "tokenizer_sha256": data.tokenizer.sha256,
+            "xla_flags": os.environ.get("XLA_FLAGS", "")}
+
+
+def _git_commit() -> str:
+    here = pathlib.Path(__file__).parent
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True)
+        return commit.stdout.strip() + (" with changes" if dirty.stdout.strip() else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def write_parameters(workdir: pathlib.Path, parameters: Any) -> None:
+    """parameters.txt: every array with its path, shape and size, and the total."""
+    leaves = jax.tree_util.tree_leaves_with_path(parameters)
+    rows = [("/".join(key.key for key in path), str(tuple(leaf.shape)), f"{leaf.size:,}") for path, leaf in leaves]
+    rows.append(("total", "", f"{sum(leaf.size for _, leaf in leaves):,}"))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    text = "".join(f"{r[0]:<{widths[0]}}  {r[1]:<{widths[1]}}  {r[2]:>{widths[2]}}\n" for r in rows)
+    write_text_atomic(workdir / "parameters.txt", text)
+
+
+def load_config(workdir: pathlib.Path) -> RunConfig:
+    """The config of a run's directory."""
+    from arch_zoo.settings import from_dict
+
+    return from_dict(RunConfig, read_json(workdir / CONFIG_FILE))

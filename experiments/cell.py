@@ -1,0 +1,70 @@
+"""Run one cell of a study: train, measure the shared metrics, write result.json. Started by an engine."""
+
+import pathlib
+import time
+
+from absl import flags, logging
+
+from arch_zoo.errors import UserError
+from arch_zoo.files import read_json, write_json_atomic
+from experiments import program
+
+WORKDIR = flags.DEFINE_string("workdir", None, "directory of the cell, with the cell.json that the study wrote")
+FAILED_FILE = "failed.json"
+
+
+def main(arguments: list[str]) -> int | None:
+    """Train and measure; what is done already is not done again. A failure is left in failed.json."""
+    workdir = pathlib.Path(WORKDIR.value)
+    try:
+        run_cell(workdir)
+    except UserError as error:
+        write_json_atomic(workdir / FAILED_FILE, {"error": str(error)})
+        raise
+    (workdir / FAILED_FILE).unlink(missing_ok=True)
+
+
+def run_cell(workdir: pathlib.Path) -> None:
+    """The whole cell, in a claimed directory."""
+    import jax
+
+    from arch_zoo.config import EvaluationConfig, RunConfig
+    from arch_zoo.data.prepare import prepare_data
+    from arch_zoo.evaluation.samples import sample
+    from arch_zoo.settings import from_dict
+    from arch_zoo.training import loop
+    from arch_zoo.training.checkpoints import Checkpoints
+    from arch_zoo.training.workdir import RESULT_FILE, claim
+    from experiments.studies.metrics import GROUPS, Evaluated, measure
+
+    began = time.monotonic()
+    cell = read_json(workdir / "cell.json")
+    config, evaluation = from_dict(RunConfig, cell["run"]), from_dict(EvaluationConfig, cell["evaluation"])
+    with claim(workdir, config):
+        program.use_compilation_cache(config.data.cache_dir)
+        data = prepare_data(config.data)
+        training = _once(workdir / "training.json", lambda: loop.train(config, data, workdir, cell["label"]))
+        setup = loop.Setup.of(config, data)
+        abstract = jax.eval_shape(setup.initial_state, setup.train.batch_at(0))
+        checkpoints = Checkpoints(workdir / "checkpoints")
+        state, _ = checkpoints.restore(config.steps, abstract)
+        checkpoints.close()
+        run = Evaluated(setup, state.parameters, evaluation)
+        metrics = {}
+        for name in GROUPS:
+            logging.info("measuring %s", name)
+            metrics |= _once(workdir / "shared_metrics" / f"{name}.json", lambda name=name: measure(name, run))
+        samples = [sample(setup, state.parameters)]
+        write_json_atomic(workdir / RESULT_FILE, {**training, "seconds": time.monotonic() - began, "metrics": metrics,
+                                                  "samples": samples})
+
+
+def _once(path: pathlib.Path, make) -> dict:
+    """What an earlier, interrupted run of this cell left in the file, or what `make()` gives, kept there."""
+    if not path.exists():
+        write_json_atomic(path, make())
+    return read_json(path)
+
+
+if __name__ == "__main__":
+    program.run(main, __doc__)

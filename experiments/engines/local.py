@@ -1,0 +1,51 @@
+"""Cells as processes on this machine, each on its own share of the cores."""
+
+import ctypes
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+from experiments.environment import fast_environment
+
+
+def run_cells(cells: list[pathlib.Path], max_parallel: int) -> Iterator[tuple[pathlib.Path, int, float]]:
+    """Run `python -m experiments.cell` for each directory; yields (directory, exit code, seconds) as they end.
+
+    Processes end with this one: on Ctrl-C they save and stop, and if this process is killed they are told to.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    max_parallel = min(max_parallel, len(cores))
+    free = [cores[i::max_parallel] for i in range(max_parallel)]
+    waiting, running = list(cells), {}
+    try:
+        while waiting or running:
+            while waiting and free:
+                cell, share = waiting.pop(0), free.pop(0)
+                running[_start(cell, share)] = (cell, share, time.monotonic())
+            ended = [process for process in running if process.poll() is not None]
+            for process in ended:
+                cell, share, began = running.pop(process)
+                free.append(share)
+                yield cell, process.returncode, time.monotonic() - began
+            if not ended:
+                time.sleep(0.1)
+    finally:
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        for process in running:
+            process.wait()
+
+
+def _start(cell: pathlib.Path, cores: list[int]) -> subprocess.Popen:
+    def in_the_child():
+        os.sched_setaffinity(0, cores)
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: do not outlive the study
+
+    with open(cell / "cell.log", "ab") as log:
+        return subprocess.Popen([sys.executable, "-m", "experiments.cell", f"--workdir={cell}"], stdout=log,
+                                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, preexec_fn=in_the_child,
+                                env={**fast_environment(), **os.environ, "PYTHONUNBUFFERED": "1"})

@@ -1,0 +1,151 @@
+"""What every program shares: flags, `--config` with dotted overrides, errors as one line, exit codes."""
+
+import errno
+import importlib.util
+import inspect
+import os
+import pathlib
+import sys
+from collections.abc import Callable
+
+from absl import app, flags, logging
+
+from arch_zoo.errors import UserError
+from arch_zoo.registry import did_you_mean
+from arch_zoo.settings import Settings, help_lines, override
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+def run(main: Callable[..., int | None], about: str, config_class: type[Settings] | None = None,
+        aliases: dict[str, str] | None = None) -> None:
+    """Run `main(arguments)`, or `main(config, arguments)` for a program that takes `--config`.
+
+    `--config=FILE[:ARGUMENT]` names a Python file with `get_config`; `--config.a.b=VALUE` overrides its fields.
+    `aliases` maps a short flag to such a path: {"match": "match"} makes `--match=x` mean `--config.match=x`.
+    """
+    try:
+        source, overrides, rest = _split(sys.argv[1:], aliases or {})
+        if any(argument in ("--help", "-h", "-help", "--helpfull", "--helpshort") for argument in rest):
+            print(_help(about, config_class, source, aliases or {}))
+            sys.exit(0)
+        remaining = flags.FLAGS([sys.argv[0], *rest])[1:]
+        # absl only logs lines of progress here; its own prefix would hide them
+        logging.use_absl_handler()
+        logging.get_absl_handler().setFormatter(None)
+        logging.set_verbosity(logging.INFO)
+        arguments = (remaining,)
+        if config_class is not None:
+            if remaining:
+                raise UserError(f"unexpected argument {remaining[0]!r}; options look like --name=value")
+            arguments = (load_config(source, overrides, config_class), remaining)
+    except (UserError, flags.Error) as error:
+        _fail(error, USAGE)
+    app.run(lambda _: sys.exit(_guarded(main, *arguments)), argv=[sys.argv[0]], flags_parser=lambda argv: argv)
+
+
+def _guarded(main: Callable[..., int | None], *arguments) -> int:
+    """The program's exit code; what the user can put right becomes one line."""
+    try:
+        return main(*arguments) or 0
+    except UserError as error:
+        _fail(error, FAILED)
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command goes on from what is saved", INTERRUPTED)
+    except Exception as error:
+        if type(error).__name__ == "Interrupted":
+            _fail(error, INTERRUPTED)
+        if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error):
+            _fail("no space left on the disk; free some and run the same command again, it goes on from what is saved",
+                  FAILED)
+        raise
+    return FAILED
+
+
+def use_compilation_cache(cache_dir: str | None) -> None:
+    """Keep compiled programs on disk, so that a second start of the same run compiles nothing."""
+    import jax
+
+    from arch_zoo.files import cache_directory
+
+    jax.config.update("jax_compilation_cache_dir", str(cache_directory(cache_dir) / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def _fail(problem: Exception | str, code: int) -> None:
+    text = " ".join(str(problem).split())
+    print(f"{pathlib.Path(sys.argv[0]).stem}: {text}", file=sys.stderr, flush=True)
+    # Background writers may still hold the interpreter after a failure; what is on disk is whole.
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _split(argv: list[str], aliases: dict[str, str]) -> tuple[str | None, dict[str, str], list[str]]:
+    """(the --config file, {dotted path: text}, everything else)."""
+    source, overrides, rest = None, {}, []
+    arguments = iter(argv)
+    for argument in arguments:
+        name, equals, value = argument.lstrip("-").partition("=")
+        is_override = argument.startswith("-") and (name == "config" or name.startswith("config.") or name in aliases)
+        if not is_override:
+            rest.append(argument)
+            continue
+        if not equals:
+            value = next(arguments, None)
+            if value is None:
+                raise UserError(f"--{name} needs a value: --{name}=…")
+        if name == "config":
+            source = value
+        else:
+            overrides[aliases.get(name, name.removeprefix("config."))] = value
+    return source, overrides, rest
+
+
+def load_config(source: str | None, overrides: dict[str, str], config_class: type[Settings]) -> Settings:
+    """The config of a file, with overrides; without a file the class's defaults."""
+    config = config_class() if source is None else _from_file(source)
+    if not isinstance(config, config_class):
+        raise UserError(f"{source}: get_config() returns a {type(config).__name__}; this program needs a "
+                        f"{config_class.__name__}")
+    return override(config, overrides)
+
+
+def _from_file(source: str) -> Settings:
+    path_text, colon, argument = source.partition(":")
+    path = pathlib.Path(path_text)
+    if not path.is_file():
+        siblings = [str(p) for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        raise UserError(f"--config={source}: no such file.{did_you_mean(path_text, siblings)}")
+    specification = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
+    if specification is None:
+        raise UserError(f"--config={source}: not a Python file")
+    module = importlib.util.module_from_spec(specification)
+    try:
+        specification.loader.exec_module(module)
+        if not hasattr(module, "get_config"):
+            raise UserError("it defines no get_config()")
+        if colon and not inspect.signature(module.get_config).parameters:
+            raise UserError(f"its get_config() takes no argument, {argument!r} was given")
+        return module.get_config(argument) if colon else module.get_config()
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except (SyntaxError, NameError, ImportError, AttributeError, TypeError) as error:
+        raise UserError(f"{path}: {type(error).__name__}: {error}") from None
+
+
+def _help(about: str, config_class: type[Settings] | None, source: str | None, aliases: dict[str, str]) -> str:
+    lines = [about.strip(), "", "Flags:"]
+    module = sys.argv[0]
+    for flag in flags.FLAGS.get_key_flags_for_module(module) or _own_flags():
+        lines.append(f"  --{flag.name}={flag.default if flag.default is not None else ''}\n        {flag.help}")
+    if config_class is not None:
+        lines.append("  --config=FILE[:ARGUMENT]\n        a Python file with get_config(); see configs/")
+        lines.extend(f"  --{short}=…\n        short for --config.{path}" for short, path in aliases.items())
+        lines += ["", f"Fields of the config{f' {source}' if source else ''}, with their values there:"]
+        lines += help_lines(load_config(source, {}, config_class), "config")
+    return "\n".join(lines)
+
+
+def _own_flags() -> list:
+    main = sys.modules["__main__"]
+    return flags.FLAGS.get_key_flags_for_module(main)

@@ -1,0 +1,151 @@
+"""From a study's config to the runs it consists of: solve what must match, and print what it costs."""
+
+import dataclasses
+import time
+from typing import Any
+
+import jax
+
+from arch_zoo.analysis.ledger import Ledger, make_ledger
+from arch_zoo.config import RunConfig
+from arch_zoo.data.prepare import Data
+from arch_zoo.data.tokenizers import Vocabulary
+from arch_zoo.errors import UserError
+from arch_zoo.training.loop import Setup
+from arch_zoo.training.parallel import choose_devices, make_parallel
+from experiments.studies.config import StudyConfig, refuse_undeclared
+
+_TOLERANCE = {"tokens": 0.01, "steps": 0.0, "flops": 0.02, "params": 0.05, "seconds": 0.05}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The runs of a study (each still without its seed), and their cost."""
+
+    configs: dict[str, RunConfig]
+    ledgers: dict[str, Ledger]
+
+
+def make_plan(study: StudyConfig, data: Data) -> Plan:
+    """Solve `study.match` against the reference arm; UserError where no solution comes near enough."""
+    vocabulary = data.tokenizer.vocabulary
+    configs = study.arm_configs()
+    reference = configs[study.reference_arm]
+    solved, path = _SOLVERS[study.match](study, configs, reference, data)
+    refuse_undeclared(solved, (*study.varies, *path))
+    ledgers = {slug: make_ledger(config, vocabulary) for slug, config in solved.items()}
+    _assert_matched(study.match, ledgers, study.reference_arm)
+    return Plan(solved, ledgers)
+
+
+def _by_steps(wanted_steps):
+    """A solver that sets each arm's number of steps, and with it the schedule."""
+    def solve(study, configs, reference, data):
+        steps = {slug: max(1, round(wanted_steps(config, reference, data))) for slug, config in configs.items()}
+        return {slug: config.replace(steps=steps[slug]) for slug, config in configs.items()}, ("steps",)
+    return solve
+
+
+def _steps_of_equal_tokens(config: RunConfig, reference: RunConfig, data: Data) -> float:
+    return reference.steps * reference.batch_size * reference.data.length / (config.batch_size * config.data.length)
+
+
+def _steps_of_equal_flops(config: RunConfig, reference: RunConfig, data: Data) -> float:
+    vocabulary = data.tokenizer.vocabulary
+    wanted = make_ledger(reference, vocabulary).flops
+    return wanted / make_ledger(config.replace(steps=1), vocabulary).flops
+
+
+def _steps_of_equal_seconds(config: RunConfig, reference: RunConfig, data: Data) -> float:
+    return reference.steps * seconds_per_step(reference, data) / seconds_per_step(config, data)
+
+
+def seconds_per_step(config: RunConfig, data: Data, steps: int = 5) -> float:
+    """Measured here and now, compilation apart: the fastest of a few steps."""
+    setup = Setup.of(config, data)
+    parallel = make_parallel(config.parallel, choose_devices(config.devices), config.batch_size, config.accumulate)
+    batch = setup.train.batch_at(0)
+    state = jax.jit(setup.initial_state, out_shardings=parallel.replicated)(batch)
+    step, placed, seconds = parallel.compile_train(setup.train_step()), parallel.place_batch(batch), []
+    for _ in range(steps + 1):
+        began = time.perf_counter()
+        state, metrics = step(state, placed)
+        jax.block_until_ready(metrics)
+        seconds.append(time.perf_counter() - began)
+    return min(seconds[1:])
+
+
+def _solve_params(study: StudyConfig, configs: dict[str, RunConfig], reference: RunConfig, data: Data):
+    """Change the width (in whole heads) or the depth of each arm until its parameters come nearest the reference's."""
+    vocabulary = data.tokenizer.vocabulary
+    wanted = make_ledger(reference, vocabulary).params
+    solved = {slug: min(_candidates(config, study.match_params_by),
+                        key=lambda c: abs(make_ledger(c, vocabulary).params - wanted))
+              for slug, config in configs.items()}
+    return solved, (f"model.{study.match_params_by}",)
+
+
+def _candidates(config: RunConfig, by: str) -> list[RunConfig]:
+    model = config.model
+    unit = 2 * model.heads if by == "width" else 1  # an even size of head, as rotary needs
+    start = getattr(model, by)
+    sizes = range(unit, 3 * start + unit, unit) if by == "depth" else range(unit * 2, 3 * start + unit, unit)
+    return [config.replace(model=model.replace(**{by: size})) for size in sizes]
+
+
+def _unchanged_steps(config: RunConfig, reference: RunConfig, data: Data) -> float:
+    return reference.steps
+
+
+_SOLVERS = {"tokens": _by_steps(_steps_of_equal_tokens), "steps": _by_steps(_unchanged_steps),
+            "flops": _by_steps(_steps_of_equal_flops), "seconds": _by_steps(_steps_of_equal_seconds),
+            "params": _solve_params}
+
+
+def _assert_matched(match: str, ledgers: dict[str, Ledger], reference: str) -> None:
+    if match == "seconds":  # solved from a measurement; the ledger has no seconds before the runs
+        return
+    wanted = getattr(ledgers[reference], match)
+    for slug, ledger in ledgers.items():
+        have = getattr(ledger, match)
+        if abs(have - wanted) > _TOLERANCE[match] * wanted:
+            raise UserError(f"arm {slug}: {match} cannot be matched: {have:,.0f} against {wanted:,.0f} of {reference}, "
+                            f"{abs(have / wanted - 1):.1%} off; allowed are {_TOLERANCE[match]:.0%}")
+
+
+def ledger_text(plan: Plan, vocabulary: Vocabulary) -> str:
+    """The ledger as a table for the terminal."""
+    head = ["arm", "params", "non-emb.", "FLOPs/token", "FLOPs", "tokens", "≤ with loss", "steps"]
+    rows = [[slug, *(_short(getattr(ledger, name)) for name in ("params", "non_embedding_params", "flops_per_token",
+                                                                "flops", "tokens", "loss_tokens")), str(ledger.steps)]
+            for slug, ledger in plan.ledgers.items()]
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = ["  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in
+                       enumerate(zip(row, widths, strict=True))) for row in [head, *rows]]
+    return "\n".join(lines)
+
+
+def _short(number: float) -> str:
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.3g}"
+
+
+def study_record(study: StudyConfig, plan: Plan, environment: dict[str, Any], command: str,
+                 metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    """study.json: everything the report needs to know besides the cells."""
+    from arch_zoo.settings import flatten, to_dict
+    from experiments.studies.config import differing_fields
+
+    differs = differing_fields(plan.configs)
+    any_config = next(iter(plan.configs.values()))
+    return {"name": study.title, "title": study.title, "question": study.question, "command": command,
+            "arms": [{"name": arm.name, "slug": arm.slug, "overrides": arm.overrides} for arm in study.arms],
+            "varies": list(study.varies), "match": study.match, "seeds": list(range(study.seeds)),
+            "reference": study.reference_arm, "metrics": metrics,
+            "claims": [to_dict(claim) for claim in study.claims],
+            "configs": {slug: to_dict(config) for slug, config in plan.configs.items()},
+            "asserted_equal": {path: value for path, value in flatten(any_config).items() if path not in differs},
+            "differs": differs, "ledger": {slug: dataclasses.asdict(ledger) for slug, ledger in plan.ledgers.items()},
+            "environment": environment}

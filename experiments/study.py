@@ -1,0 +1,103 @@
+"""Run a study: every arm with every seed, the shared metrics, and the report. The same command resumes it."""
+
+import pathlib
+import shlex
+import sys
+import time
+
+from absl import flags
+
+from arch_zoo.errors import UserError
+from arch_zoo.files import read_json, write_json_atomic
+from arch_zoo.settings import to_dict
+from arch_zoo.training.metrics import clock
+from experiments import program
+from experiments.studies.config import StudyConfig
+
+WORKDIR = flags.DEFINE_string("workdir", None, "directory of the study (required); an unfinished study is resumed")
+MAX_PARALLEL = flags.DEFINE_integer("max_parallel", 2, "cells that run at the same time, each on its share of the cores",
+                                    lower_bound=1)
+DRY_RUN = flags.DEFINE_bool("dry_run", False, "print the cells and the ledger, run nothing")
+
+
+def main(study: StudyConfig, arguments: list[str]) -> int | None:
+    """Plan, run the cells that are not done, build the report."""
+    if not study.arms:
+        raise UserError("--config=FILE is required: a study with arms, e.g. --config=configs/studies/families.py")
+    if WORKDIR.value is None:
+        raise UserError("--workdir=DIR is required: the directory of the study")
+    from arch_zoo.data.prepare import prepare_data
+    from arch_zoo.training.workdir import claim
+    from experiments.studies.plan import ledger_text, make_plan
+
+    workdir = pathlib.Path(WORKDIR.value)
+    data = prepare_data(study.base.data)
+    if DRY_RUN.value:
+        print(ledger_text(make_plan(study, data), data.tokenizer.vocabulary))
+        return None
+    with claim(workdir, study):
+        cells = _write_cells(study, workdir, data)
+        failed = _run(cells, workdir)
+    from experiments.report import build_report, terminal_summary
+
+    page = build_report(workdir)
+    print(f"\n{terminal_summary(workdir)}\n\nreport: {page}")
+    return program.FAILED if failed else None
+
+
+def _write_cells(study: StudyConfig, workdir: pathlib.Path, data) -> dict[pathlib.Path, str]:
+    """study.json and each cell's directory with its cell.json; {directory: label}. A resumed study keeps its plan."""
+    from arch_zoo.config import RunConfig
+    from arch_zoo.settings import from_dict
+    from arch_zoo.training.workdir import describe_environment
+    from experiments.studies.metrics import describe
+    from experiments.studies.plan import ledger_text, make_plan, study_record
+
+    if not (workdir / "study.json").exists():
+        plan = make_plan(study, data)
+        print(ledger_text(plan, data.tokenizer.vocabulary), flush=True)
+        command = shlex.join(["python", "-m", "experiments.study", *sys.argv[1:]])
+        metrics = describe(study.evaluation, study.base.data.length)
+        write_json_atomic(workdir / "study.json",
+                          study_record(study, plan, describe_environment(data), command, metrics))
+    record = read_json(workdir / "study.json")
+    cells = {}
+    for seed in record["seeds"]:
+        for arm in record["arms"]:
+            cell = workdir / "cells" / arm["slug"] / f"seed_{seed}"
+            label = f"{arm['name']}, seed {seed}"
+            run = from_dict(RunConfig, record["configs"][arm["slug"]]).replace(seed=seed)
+            write_json_atomic(cell / "cell.json", {"label": label, "run": to_dict(run),
+                                                   "evaluation": to_dict(study.evaluation)})
+            cells[cell] = label
+    return cells
+
+
+def _run(cells: dict[pathlib.Path, str], workdir: pathlib.Path) -> list[str]:
+    """Run what is not done; returns the labels of the cells that failed."""
+    from experiments.engines.local import run_cells
+
+    waiting = [cell for cell in cells if not (cell / "result.json").exists()]
+    done, failed, began = len(cells) - len(waiting), [], time.monotonic()
+    if done:
+        print(f"{done} of {len(cells)} cells are done already", flush=True)
+    for ended, (cell, code, seconds) in enumerate(run_cells(waiting, MAX_PARALLEL.value), 1):
+        left = (time.monotonic() - began) / ended * (len(waiting) - ended)
+        if code == 0:
+            print(f"[{done + ended:>2}/{len(cells)}] {cells[cell]:<45} done in {seconds:.0f} s   left {clock(left)}",
+                  flush=True)
+        else:
+            failed.append(cells[cell])
+            print(f"[{done + ended:>2}/{len(cells)}] {cells[cell]:<45} FAILED: {_last_line(cell)}", flush=True)
+    return failed
+
+
+def _last_line(cell: pathlib.Path) -> str:
+    if (cell / "failed.json").exists():
+        return read_json(cell / "failed.json")["error"]
+    lines = (cell / "cell.log").read_text(errors="replace").strip().splitlines()
+    return f"{lines[-1] if lines else 'no output'} (see {cell / 'cell.log'})"
+
+
+if __name__ == "__main__":
+    program.run(main, __doc__, StudyConfig, aliases={"match": "match", "seeds": "seeds"})

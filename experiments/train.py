@@ -1,0 +1,37 @@
+"""Train one model: one config, one seed, one directory. Running the same command again goes on where it stopped."""
+
+import pathlib
+
+from absl import flags, logging
+
+from arch_zoo.config import RunConfig
+from experiments import program
+
+WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run (required); an unfinished run in it is resumed")
+
+
+def main(config: RunConfig, arguments: list[str]) -> int | None:
+    """Claim the directory, train, write result.json."""
+    if WORKDIR.value is None:
+        raise program.UserError("--workdir=DIR is required: the directory of the run")
+    from arch_zoo.data.prepare import prepare_data
+    from arch_zoo.files import read_json, write_json_atomic
+    from arch_zoo.training import loop
+    from arch_zoo.training.workdir import RESULT_FILE, claim
+
+    workdir = pathlib.Path(WORKDIR.value)
+    with claim(workdir, config):
+        if (workdir / RESULT_FILE).exists():
+            result = read_json(workdir / RESULT_FILE)
+            logging.info("%s is done already", workdir)
+        else:
+            program.use_compilation_cache(config.data.cache_dir)
+            result = loop.train(config, prepare_data(config.data), workdir)
+            write_json_atomic(workdir / RESULT_FILE, result)
+    print(f"{workdir}: {result['steps']} steps, {result['tokens']:,} tokens, held-out loss of "
+          f"{config.objective.name} {result['evaluation_loss']:.4f}, {result['train_seconds']:.0f} s of training; "
+          f"python -m experiments.report {workdir} draws it")
+
+
+if __name__ == "__main__":
+    program.run(main, __doc__, RunConfig)

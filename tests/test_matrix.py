@@ -1,0 +1,160 @@
+"""Every architecture × objective × position scheme that is allowed: nothing leaks, and it learns.
+
+An objective declares which tokens of the window must be hidden from each target. Here gradients decide: the loss of a
+target is differentiated by the embeddings of the streams, and each gradient is carried back to the token of the window
+that the embedded token came from.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from arch_zoo.layers.visibility import Visibility
+from arch_zoo.objectives.base import Seeds, cross_entropy
+from arch_zoo.registry import POSITIONS
+from arch_zoo.training.optimizers import make_optimizer
+from arch_zoo.training.state import initialise
+from arch_zoo.training.step import make_train_step
+from tests.toy import compatible_pairs, tiny_config, toy_batch, toy_model, toy_vocabulary, toy_window
+
+PAIRS = compatible_pairs()
+ids = "-".join
+
+
+@functools.cache
+def influence(architecture: str, objective: str, position: str, leak: bool = False):
+    """(hidden, influence), both [targets, window]: what must be hidden from each target, and what reaches it.
+
+    `leak` breaks the visibility: everything sees everything.
+    """
+    config = tiny_config(model__architecture=architecture, objective=objective, model__position=position,
+                         model__activation="gelu_tanh", model__scan=True, batch_size=1, data__length=16)
+    if hasattr(config.objective, "rate"):  # enough corruption for a short window
+        config = config.replace(objective=config.objective.replace(rate=0.3))
+    window = toy_window(1, 16, documents=False)
+    example = config.objective.prepare(window, toy_vocabulary(), Seeds(0))
+    batch = config.model.architecture.layout(example, np.arange(1), 2)
+    model = toy_model(config)
+    visibility = Visibility.BIDIRECTIONAL if leak else config.model.architecture.visibility
+    variables = jax.jit(model.init, static_argnums=2, static_argnames="train")(jax.random.key(1), batch, visibility,
+                                                                               train=False)
+    parameters = jax.tree.map(lambda p: p + 0.3 * jax.random.normal(jax.random.key(2), p.shape), variables["params"])
+
+    def losses(perturbations):
+        logits = model.apply({"params": parameters, "perturbations": perturbations}, batch, visibility, train=False)
+        return cross_entropy(logits, batch.targets)[0]
+
+    jacobian = jax.jit(jax.jacrev(losses))(variables["perturbations"])["embedding"]
+    reach = np.zeros((batch.targets.shape[1], 17))
+    for name, stream in (("stream", batch.stream), ("source", batch.source)):
+        if stream is not None:
+            size = np.abs(np.asarray(jacobian[name][:, 0])).max(axis=-1)  # [targets, positions]
+            for place, origin in enumerate(stream.origin[0]):
+                if origin >= 0:
+                    reach[:, origin] = np.maximum(reach[:, origin], size[:, place])
+    carries = batch.loss_weights[0] > 0
+    hidden = np.pad(config.objective.hidden(example)[0], ((0, 0), (0, 17)))[:, :17]
+    return hidden[example.loss_weights[0] > 0], reach[carries], example
+
+
+@pytest.mark.parametrize("position", POSITIONS.names())
+@pytest.mark.parametrize(("architecture", "objective"), PAIRS, ids=map(ids, PAIRS))
+def test_nothing_hidden_reaches_a_target(architecture, objective, position):
+    hidden, reach, example = influence(architecture, objective, position)
+    n = hidden.shape[1] - 1
+    assert (reach[hidden] == 0.0).all(), "a hidden token of the window has a gradient"
+    seen = ~hidden[:, :n] & was_read(example, n)
+    assert (reach[:, :n][seen] > 0).all(), "a token that should be visible has no gradient"
+    assert seen.sum() > 0
+
+
+def was_read(example, n):
+    """bool [n]: the window's tokens that stand in a stream at all (the last target of a decoder does not)."""
+    origins = [example.origin] if hasattr(example, "origin") else [example.source_origin, example.target_origin[:, :-1]]
+    return np.isin(np.arange(n), np.concatenate([o.ravel() for o in origins]))
+
+
+@pytest.mark.parametrize(("architecture", "objective"), [p for p in PAIRS if p[0] != "encoder_only"],
+                         ids=[ids(p) for p in PAIRS if p[0] != "encoder_only"])
+def test_the_leak_would_be_seen(architecture, objective):
+    hidden, reach, _ = influence(architecture, objective, "rotary", leak=True)
+    assert (reach[hidden] > 0).any()
+
+
+def test_masked_tokens_leave_no_trace_in_the_input():
+    """The negative control of the encoder: what is corrupted is not in its input, and would be seen if it were."""
+    config = tiny_config(model__architecture="encoder_only", objective="masked_lm", objective__mask_share=0.5,
+                         objective__random_share=0.5)
+    window = toy_window(8, 32)
+    changed = toy_window(8, 32)
+    first = config.objective.prepare(window, toy_vocabulary(), Seeds(0))
+    corrupted = first.loss_weights > 0
+    changed.tokens[:, :-1][corrupted] = 63
+    second = config.objective.prepare(changed, toy_vocabulary(), Seeds(0))
+    np.testing.assert_array_equal(first.tokens, second.tokens)
+    changed.tokens[:, :-1][~corrupted] = 63
+    assert (config.objective.prepare(changed, toy_vocabulary(), Seeds(0)).tokens != first.tokens).any()
+
+
+@pytest.mark.parametrize("position", POSITIONS.names())
+@pytest.mark.parametrize(("architecture", "objective"), PAIRS, ids=map(ids, PAIRS))
+def test_loss_falls(architecture, objective, position):
+    config = tiny_config(model__architecture=architecture, objective=objective, model__position=position,
+                         model__scan=True)
+    if position not in ("rotary", "t5_bias"):
+        config = config.replace(model=config.model.replace(depth=1))
+    model, optimizer = toy_model(config), make_optimizer(config.optimizer, config.steps)
+    visibility = config.model.architecture.visibility
+    batch = jax.tree.map(jnp.asarray, toy_batch(config))
+    state = jax.jit(lambda: initialise(model, optimizer, batch, visibility, 0))()
+    step = jax.jit(make_train_step(config.objective, model, visibility, optimizer, seed=0, accumulate=1))
+    losses = []
+    for _ in range(20):
+        state, metrics = step(state, batch)
+        losses.append(float(metrics["loss_sum"] / metrics["loss_weight"]))
+    assert np.isfinite(losses).all()
+    assert losses[0] < np.log(64) + 0.5  # as good as guessing at the start
+    assert losses[-1] < losses[0] - 0.3
+
+
+def test_documents_that_share_a_window_do_not_see_each_other():
+    """The gradient of every loss in one document by the embeddings of the other is zero, and non-zero without segments.
+    """
+    for architecture, objective in PAIRS:
+        config = tiny_config(model__architecture=architecture, objective=objective, batch_size=1, model__depth=1)
+        batch = toy_batch(config)
+        across = _gradient_across(config, batch)
+        assert across == 0.0, (architecture, objective)
+        joined = jax.tree.map(lambda x: x, batch)
+        together = lambda s: None if s is None else s.replace(segment_ids=np.ones_like(s.segment_ids))  # noqa: E731
+        joined = joined.replace(stream=together(joined.stream), source=together(joined.source))
+        assert _gradient_across(config, joined, batch) > 0.0, (architecture, objective)
+
+
+def _gradient_across(config, batch, segments_of=None):
+    """Largest gradient of the losses in the first document by embeddings in the second, and the other way round."""
+    segments_of = segments_of or batch
+    model, visibility = toy_model(config), config.model.architecture.visibility
+    variables = model.init(jax.random.key(1), batch, visibility, train=False)
+    segments = segments_of.stream.segment_ids
+    if batch.loss_positions is not None:
+        segments = np.take_along_axis(segments, batch.loss_positions, axis=1)
+
+    largest = 0.0
+    for document in (1, 2):
+        weights = batch.loss_weights * (segments == document)
+
+        def loss(perturbations, weights=weights):
+            logits = model.apply({"params": variables["params"], "perturbations": perturbations}, batch, visibility,
+                                 train=False)
+            return jnp.sum(cross_entropy(logits, batch.targets) * weights)
+
+        gradient = jax.jit(jax.grad(loss))(variables["perturbations"])["embedding"]
+        for name, stream in (("stream", segments_of.stream), ("source", segments_of.source)):
+            if stream is not None and name in gradient:
+                other = (stream.segment_ids != document) & (stream.segment_ids != 0)
+                largest = max(largest, float(np.abs(np.asarray(gradient[name])[other]).max(initial=0)))
+    return largest

@@ -1,0 +1,64 @@
+"""Small things that many tests share: a vocabulary, windows of random text, tiny configs."""
+
+import numpy as np
+
+from arch_zoo.config import RunConfig
+from arch_zoo.data.tokenizers import Vocabulary
+from arch_zoo.examples import Window
+from arch_zoo.models.architecture import Batch
+from arch_zoo.objectives.base import Seeds
+from arch_zoo.settings import override
+
+SENTINELS = 16
+ORDINARY = 5 + SENTINELS  # the first id that stands for text
+SIZE = 64
+
+
+def toy_vocabulary() -> Vocabulary:
+    """Special ids in the tokenizer's order, then text; every third piece begins a word."""
+    special = np.arange(SIZE) < ORDINARY
+    return Vocabulary(size=SIZE, pad_id=0, unk_id=1, bos_id=2, eos_id=3, mask_id=4,
+                      sentinel_ids=tuple(range(5, ORDINARY)), is_special=special,
+                      starts_word=(np.arange(SIZE) % 3 == 0) & ~special, byte_lengths=(~special).astype(np.int32))
+
+
+def toy_window(rows: int = 4, length: int = 32, *, first: int = 0, documents: bool = True, seed: int = 0) -> Window:
+    """Random text; with `documents`, a document ends and another begins inside each row."""
+    rng = np.random.default_rng([seed, first])
+    tokens = rng.integers(ORDINARY, SIZE, (rows, length + 1), dtype=np.int32)
+    segment_ids = np.ones_like(tokens)
+    if documents:
+        for row, cut in enumerate(rng.integers(length // 4, 3 * length // 4, rows)):
+            tokens[row, cut - 1:cut + 1] = 3, 2  # EOS, BOS
+            segment_ids[row, cut:] = 2
+    index = np.arange(first, first + rows, dtype=np.int64)
+    return Window(tokens=tokens, segment_ids=segment_ids, index=index, place=index, visit=np.zeros_like(index))
+
+
+def tiny_config(**changes) -> RunConfig:
+    """A run of a few thousand parameters; `changes` by dotted path, with `__` for the dot."""
+    small = {"model.width": 16, "model.depth": 2, "model.heads": 2, "model.activation": "relu", "data.length": 32,
+             "batch_size": 8, "steps": 20, "data.tokenizer.sentinels": SENTINELS, "data.tokenizer.vocab_size": 300,
+             "optimizer.learning_rate": 1e-2, "optimizer.warmup_steps": 2}
+    return override(RunConfig(), small | {name.replace("__", "."): value for name, value in changes.items()})
+
+
+def toy_batch(config: RunConfig, *, first: int = 0, documents: bool = True) -> Batch:
+    """A batch of toy text as the config's objective and architecture make it."""
+    window = toy_window(config.batch_size, config.data.length, first=first, documents=documents)
+    vocabulary = toy_vocabulary()
+    example = config.objective.prepare(window, vocabulary, Seeds(config.seed))
+    return config.model.architecture.layout(example, np.arange(config.batch_size), vocabulary.bos_id)
+
+
+def toy_model(config: RunConfig):
+    """The config's model over the toy vocabulary."""
+    return config.model.architecture.build(config.model, SIZE, config.dtype)
+
+
+def compatible_pairs() -> list[tuple[str, str]]:
+    """Every (architecture, objective) that the registries hold and a config accepts."""
+    from arch_zoo.registry import ARCHITECTURES, OBJECTIVES
+
+    return [(a, o) for a in ARCHITECTURES.names() for o in OBJECTIVES.names()
+            if ARCHITECTURES.get(a)().refusal(OBJECTIVES.get(o)()) is None]
