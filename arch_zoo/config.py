@@ -165,7 +165,7 @@ class FineTuningConfig(Settings):
     epochs: int = setting(2, "passes over the training examples", low=1)
     batch_size: int = setting(32, "examples in a step", low=1)
     length: int = setting(64, "tokens of a text, the rest is cut off", low=4)
-    learning_rate: float = setting(1e-3, "peak of AdamW's linear schedule", low=0)
+    learning_rate: float = setting(1e-3, "peak of AdamW's schedule: warm-up and cosine", low=0)
 
 
 @dataclasses.dataclass(frozen=True)

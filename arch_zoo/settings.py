@@ -78,7 +78,7 @@ def _checked(value: Any, kind: Any, field: dataclasses.Field) -> Any:
         if isinstance(value, str):
             value = registry.get(value)()
         if getattr(type(value), "name", None) not in registry.names():
-            raise FieldError(field.name, f"expected a {registry.kind}, got {value!r}")
+            raise FieldError(field.name, f"expected one of: {', '.join(registry.names())}, got {value!r}")
         return value
     fitted = _fit(value, kind)
     if fitted is _MISFIT:

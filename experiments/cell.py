@@ -8,6 +8,7 @@ from absl import flags, logging
 from arch_zoo.errors import UserError
 from arch_zoo.files import read_json, write_json_atomic
 from experiments import program
+from experiments.engines import local
 
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the cell, with the cell.json that the study wrote")
 FAILED_FILE = "failed.json"
@@ -15,6 +16,7 @@ FAILED_FILE = "failed.json"
 
 def main(arguments: list[str]) -> int | None:
     """Train and measure; what is done already is not done again. A failure is left in failed.json."""
+    local.settle_in()
     workdir = pathlib.Path(WORKDIR.value)
     try:
         run_cell(workdir)

@@ -1,14 +1,28 @@
 """Settings of the process environment that make XLA faster on CPU; they must be there before a process starts."""
 
+import os
+import sys
+
+_LARGE = 4 << 30  # bytes: allocations below this come from the heap, which keeps its pages
+
 
 def fast_environment() -> dict[str, str]:
-    """Variables for a process that runs JAX on CPU; what the user has set goes before these.
+    """The environment for a process that runs JAX on CPU; what the user has set goes before what is set here.
 
     Wide vectors for loops over elements, and huge pages for the large arrays that XLA allocates and frees each step
     (measured in benchmarks/NOTES.md).
     """
-    large = 4 << 30
-    return {"XLA_FLAGS": "--xla_cpu_prefer_vector_width=512",
-            "GLIBC_TUNABLES": f"glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold={large}:"
-                              f"glibc.malloc.trim_threshold={2 * large}",
+    ours = {"GLIBC_TUNABLES": f"glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold={_LARGE}:"
+                              f"glibc.malloc.trim_threshold={2 * _LARGE}",
             "TF_CPP_MIN_LOG_LEVEL": "2"}
+    flags = os.environ.get("XLA_FLAGS", "")
+    wide = flags if "xla_cpu_prefer_vector_width" in flags else f"--xla_cpu_prefer_vector_width=512 {flags}".strip()
+    return {**ours, **os.environ, "XLA_FLAGS": wide}
+
+
+def restart_in_fast_environment() -> None:
+    """Replace this process by the same command under `fast_environment`, unless it runs there already."""
+    wanted = fast_environment()
+    if wanted != dict(os.environ):
+        sys.stdout.flush()
+        os.execve(sys.executable, sys.orig_argv, wanted)

@@ -3,6 +3,7 @@
 import errno
 import importlib.util
 import inspect
+import logging as standard_logging
 import os
 import pathlib
 import sys
@@ -33,6 +34,7 @@ def run(main: Callable[..., int | None], about: str, config_class: type[Settings
         # absl only logs lines of progress here; its own prefix would hide them
         logging.use_absl_handler()
         logging.get_absl_handler().setFormatter(None)
+        logging.get_absl_handler().addFilter(_is_ours_or_serious)
         logging.set_verbosity(logging.INFO)
         arguments = (remaining,)
         if config_class is not None:
@@ -42,6 +44,11 @@ def run(main: Callable[..., int | None], about: str, config_class: type[Settings
     except (UserError, flags.Error) as error:
         _fail(error, USAGE)
     app.run(lambda _: sys.exit(_guarded(main, *arguments)), argv=[sys.argv[0]], flags_parser=lambda argv: argv)
+
+
+def _is_ours_or_serious(record: standard_logging.LogRecord) -> bool:
+    """Orbax reports every rename of a file through the same logger."""
+    return record.levelno >= standard_logging.WARNING or f"{os.sep}orbax{os.sep}" not in record.pathname
 
 
 def _guarded(main: Callable[..., int | None], *arguments) -> int:

@@ -5,7 +5,9 @@ import pathlib
 from absl import flags, logging
 
 from arch_zoo.config import RunConfig
+from arch_zoo.errors import UserError
 from experiments import program
+from experiments.environment import restart_in_fast_environment
 
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run (required); an unfinished run in it is resumed")
 
@@ -13,7 +15,8 @@ WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run (required);
 def main(config: RunConfig, arguments: list[str]) -> int | None:
     """Claim the directory, train, write result.json."""
     if WORKDIR.value is None:
-        raise program.UserError("--workdir=DIR is required: the directory of the run")
+        raise UserError("--workdir=DIR is required: the directory of the run")
+    restart_in_fast_environment()
     from arch_zoo.data.prepare import prepare_data
     from arch_zoo.files import read_json, write_json_atomic
     from arch_zoo.training import loop

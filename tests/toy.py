@@ -1,5 +1,6 @@
 """Small things that many tests share: a vocabulary, windows of random text, tiny configs."""
 
+import jax
 import numpy as np
 
 from arch_zoo.config import RunConfig
@@ -54,6 +55,12 @@ def toy_batch(config: RunConfig, *, first: int = 0, documents: bool = True) -> B
 def toy_model(config: RunConfig):
     """The config's model over the toy vocabulary."""
     return config.model.architecture.build(config.model, SIZE, config.dtype)
+
+
+def abstract_parameters(config: RunConfig):
+    """Shapes and types of the model's parameters, without computing them."""
+    model, visibility, batch = toy_model(config), config.model.architecture.visibility, toy_batch(config)
+    return jax.eval_shape(lambda key: model.init(key, batch, visibility, train=False)["params"], jax.random.key(0))
 
 
 def compatible_pairs() -> list[tuple[str, str]]:

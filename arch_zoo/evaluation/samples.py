@@ -11,8 +11,8 @@ from arch_zoo.training.loop import Setup
 def sample(setup: Setup, parameters: Any, row: int = 0, predictions: int = 12) -> dict[str, Any]:
     """One held-out example as JSON: its streams as pieces, with what the objective put there marked, and predictions."""
     batch = jax.tree.map(lambda x: x[row:row + 1], setup.evaluation.evaluation_batch_at(0))
-    logits = setup.model.apply({"params": parameters}, batch, setup.visibility, train=False)[0]
-    probabilities = np.asarray(jax.nn.softmax(logits, axis=-1))
+    apply = jax.jit(lambda p, b: setup.model.apply({"params": p}, b, setup.visibility, train=False))
+    probabilities = np.asarray(jax.nn.softmax(apply(parameters, batch)[0], axis=-1))
     pieces = setup.data.tokenizer.pieces
     carries = np.flatnonzero(batch.loss_weights[0])
     shown = carries[np.linspace(0, len(carries) - 1, min(predictions, len(carries))).astype(int)]

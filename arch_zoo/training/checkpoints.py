@@ -1,7 +1,7 @@
 """Checkpoints: Orbax, written in the background; the latest two and the best are kept, damaged ones passed over."""
 
 import json
-import logging as standard_logging
+import operator
 import pathlib
 import zlib
 from typing import Any
@@ -26,12 +26,13 @@ class Checkpoints:
     """
 
     def __init__(self, directory: pathlib.Path):
-        standard_logging.getLogger("orbax").setLevel(standard_logging.ERROR)
         self.directory = directory
+        loss_of = operator.itemgetter(_METRIC)
         policy = preservation_policy.AnyPreservationPolicy([
             preservation_policy.LatestN(2),  # the second is there to fall back on
-            preservation_policy.BestN(n=1, get_metric_fn=lambda metrics: metrics[_METRIC], reverse=True)])
-        options = ocp.CheckpointManagerOptions(preservation_policy=policy, create=True, enable_async_checkpointing=True)
+            preservation_policy.BestN(n=1, get_metric_fn=loss_of, reverse=True)])
+        options = ocp.CheckpointManagerOptions(preservation_policy=policy, create=True, enable_async_checkpointing=True,
+                                               best_fn=loss_of, best_mode="min")  # best_fn: else no metric is written
         self._manager = ocp.CheckpointManager(directory.absolute(), options=options)
 
     def save(self, step: int, state: Any, notes: dict[str, Any], evaluation_loss: float) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from arch_zoo.config import OptimizerConfig
@@ -18,7 +19,7 @@ def make_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
     decays = {
         "cosine": lambda: optax.cosine_decay_schedule(peak, decay_steps, alpha=config.final_fraction),
         "linear": lambda: optax.linear_schedule(peak, final, decay_steps),
-        "inverse_square_root": lambda: lambda step: peak * (max(warmup, 1) / (step + max(warmup, 1))) ** 0.5,
+        "inverse_square_root": lambda: lambda step: peak * (1 + jnp.maximum(step, 0) / max(warmup, 1)) ** -0.5,
         "constant": lambda: optax.constant_schedule(peak),
     }
     decay = decays[config.schedule]()

@@ -5,15 +5,15 @@ Command: make compare, or python -m experiments.study --config=configs/studies/f
 Expected: see docs/families.md
 """
 
-from arch_zoo.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig
+from arch_zoo.config import DataConfig, FineTuningConfig, ModelConfig, OptimizerConfig, RunConfig
 from experiments.studies.config import Arm, Claim, StudyConfig
 
 
 def get_config() -> StudyConfig:
     base = RunConfig(
-        steps=60, batch_size=32, log_every=5, evaluate_every=20, evaluate_batches=6, checkpoint_every=60,
+        steps=120, batch_size=16, log_every=5, evaluate_every=30, evaluate_batches=8, checkpoint_every=60,
         model=ModelConfig(width=128, depth=4, heads=4, activation="relu", position="rotary"),
-        optimizer=OptimizerConfig(learning_rate=3e-3, warmup_steps=10),
+        optimizer=OptimizerConfig(learning_rate=3e-3, warmup_steps=20),
         data=DataConfig(corpus="python_docs", length=128),
     )
     return StudyConfig(
@@ -32,6 +32,7 @@ def get_config() -> StudyConfig:
         ),
         varies=("model.architecture", "objective"),
         reference="decoder_causal_lm",
+        fine_tuning=FineTuningConfig(examples=640),
         claims=(
             Claim("A masked LM classifies better after fine-tuning than a causal LM", "BERT, Table 5",
                   "classification/own", "encoder_masked_lm", "decoder_causal_lm", "reverses at this scale"),

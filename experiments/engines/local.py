@@ -11,13 +11,16 @@ from collections.abc import Iterator
 
 from experiments.environment import fast_environment
 
+_CORES = "ARCH_ZOO_CORES"
+_PR_SET_PDEATHSIG = 1
+
 
 def run_cells(cells: list[pathlib.Path], max_parallel: int) -> Iterator[tuple[pathlib.Path, int, float]]:
     """Run `python -m experiments.cell` for each directory; yields (directory, exit code, seconds) as they end.
 
     Processes end with this one: on Ctrl-C they save and stop, and if this process is killed they are told to.
     """
-    cores = sorted(os.sched_getaffinity(0))
+    cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else list(range(os.cpu_count()))
     max_parallel = min(max_parallel, len(cores))
     free = [cores[i::max_parallel] for i in range(max_parallel)]
     waiting, running = list(cells), {}
@@ -41,11 +44,14 @@ def run_cells(cells: list[pathlib.Path], max_parallel: int) -> Iterator[tuple[pa
 
 
 def _start(cell: pathlib.Path, cores: list[int]) -> subprocess.Popen:
-    def in_the_child():
-        os.sched_setaffinity(0, cores)
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: do not outlive the study
-
+    environment = fast_environment() | {"PYTHONUNBUFFERED": "1", _CORES: ",".join(map(str, cores))}
     with open(cell / "cell.log", "ab") as log:
         return subprocess.Popen([sys.executable, "-m", "experiments.cell", f"--workdir={cell}"], stdout=log,
-                                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, preexec_fn=in_the_child,
-                                env={**fast_environment(), **os.environ, "PYTHONUNBUFFERED": "1"})
+                                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment)
+
+
+def settle_in() -> None:
+    """In a cell's process, before JAX starts its threads: keep to the given cores, and do not outlive the study."""
+    if _CORES in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        os.sched_setaffinity(0, map(int, os.environ[_CORES].split(",")))

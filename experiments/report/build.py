@@ -1,0 +1,108 @@
+"""Write the report's files, and its short version for the terminal."""
+
+import csv
+import io
+import os
+import pathlib
+import textwrap
+from typing import Any
+
+from arch_zoo.files import write_json_atomic, write_text_atomic
+from experiments.report.findings import Comparison, Findings, answer, find
+from experiments.report.page import html_page, markdown_page
+from experiments.report.plots import draw_plots
+from experiments.report.record import Study, load_study
+from experiments.report.tables import Entry, Table, results_table
+
+
+def build_report(workdir: str | os.PathLike) -> pathlib.Path:
+    """Write report.html, report.md, results.csv, results.json and plots/ into a study's directory; returns the page.
+
+    Raises UserError where the directory holds no study. Failed and missing cells are reported, not raised.
+    """
+    workdir = pathlib.Path(workdir)
+    study = load_study(workdir)
+    findings = find(study)
+    plots = draw_plots(findings)
+    for name, images in plots.items():
+        _write_bytes_atomic(workdir / "plots" / f"{name}.png", images["png"])
+    write_text_atomic(workdir / "results.csv", results_csv(study))
+    write_json_atomic(workdir / "results.json", results_json(findings))
+    write_text_atomic(workdir / "report.md", markdown_page(findings, list(plots)))
+    write_text_atomic(workdir / "report.html", html_page(findings, {name: images["svg"] for name, images in plots.items()}))
+    return workdir / "report.html"
+
+
+def terminal_summary(workdir: str | os.PathLike) -> str:
+    """The main table, the verdicts and what is missing, as plain text."""
+    findings = find(load_study(pathlib.Path(workdir)))
+    parts = [f"{len(cells)} of {len(findings.study.cells)} cells have no result: "
+             + "; ".join(f"{findings.study.names[cell.arm]}, seed {cell.seed} ({cell.problem})" for cell in cells)
+             for cells in [findings.study.unfinished()] if cells]
+    parts.append(_plain(results_table(findings)))
+    parts += [f"{judged.verdict}: {judged.claim['text']} ({judged.claim['source']}). {judged.words}"
+              for judged in findings.claims]
+    parts.append(answer(findings))
+    return "\n\n".join(part if "\n" in part else textwrap.fill(part, 110) for part in parts)
+
+
+def _plain(table: Table) -> str:
+    rows = [[_text(entry) for entry in row] for row in table.rows]
+    head = [entry.text for entry in table.head]
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+             for row in [head, *rows]]
+    notes = [f"({mark}) {text}" for mark, text in table.notes]
+    return "\n".join([lines[0], "─" * len(lines[0]), *lines[1:], *notes])
+
+
+def _text(entry: Entry) -> str:
+    star = "*" if entry.strong else ""
+    mark = f" ({entry.mark})" if entry.mark else ""
+    return f"{entry.text}{star}{' ' + entry.small if entry.small else ''}{mark}"
+
+
+def results_csv(study: Study) -> str:
+    """Tidy: one row for each arm, seed and metric, with a reason where there is no value. Floats as Python prints them."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["arm", "seed", "metric", "value", "count", "reason"])
+    for cell in study.cells.values():
+        for metric in study.metrics:
+            measured = cell.measured(metric.key)
+            value, count = ("" if v is None else repr(v) for v in (measured.value, measured.count))
+            writer.writerow([cell.arm, cell.seed, metric.key, value, count, measured.reason])
+    return text.getvalue()
+
+
+def results_json(findings: Findings) -> dict[str, Any]:
+    """Everything the report computes, for programs."""
+    study = findings.study
+    return {
+        "title": study.record["title"], "answer": answer(findings), "seeds": study.seeds, "reference": study.reference,
+        "means": [{"arm": slug, "metric": key, "mean": i.mean, "low": i.low, "high": i.high, "seeds": i.count}
+                  for (slug, key), i in findings.intervals.items()],
+        "best": {metric.key: findings.best(metric.key) for metric in study.metrics},
+        "comparisons": [_comparison_json(c) for c in findings.comparisons],
+        "claims": [{**judged.claim, "verdict": str(judged.verdict), "words": judged.words,
+                    "comparison": judged.comparison and _comparison_json(judged.comparison)}
+                   for judged in findings.claims],
+        "without_result": [{"arm": cell.arm, "seed": cell.seed, "problem": cell.problem} for cell in study.unfinished()],
+    }
+
+
+def _comparison_json(c: Comparison) -> dict[str, Any]:
+    record = {"metric": c.metric.key, "first": c.first, "second": c.second, "seeds": list(c.seeds)}
+    if c.paired is None:
+        return record
+    interval = c.paired.interval
+    return {**record, "advantage": interval.mean, "low": interval.low, "high": interval.high,
+            "by_seed": list(c.paired.differences), "spread": c.paired.spread, "effect_size": c.paired.effect_size,
+            "p": c.paired.p, "p_holm": c.p}
+
+
+def _write_bytes_atomic(path: pathlib.Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

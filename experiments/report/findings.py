@@ -1,0 +1,178 @@
+"""From a study's record to what it found: intervals, paired comparisons, verdicts, and the answer in words."""
+
+import dataclasses
+import statistics
+from typing import Any
+
+from arch_zoo.analysis.statistics import (
+    SIGNIFICANCE,
+    Interval,
+    Paired,
+    Verdict,
+    comparison_in_words,
+    format_number,
+    holm_with_gaps,
+    mean_interval,
+    paired_comparison,
+    verdict,
+)
+from experiments.report.record import Metric, Study
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Two arms on one metric: positive differences mean that `first` is better, whichever way the metric points."""
+
+    metric: Metric
+    first: str
+    second: str
+    seeds: tuple[int, ...]
+    paired: Paired | None
+    p: float | None = None  # after Holm's correction within its table
+
+    @property
+    def significant(self) -> bool:
+        return self.p is not None and self.p < SIGNIFICANCE
+
+
+@dataclasses.dataclass(frozen=True)
+class JudgedClaim:
+    """A claim with what this study has to say on it."""
+
+    claim: dict[str, Any]
+    comparison: Comparison | None
+    verdict: Verdict
+    words: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Findings:
+    """Everything that the report computes."""
+
+    study: Study
+    intervals: dict[tuple[str, str], Interval]   # by (arm, metric)
+    comparisons: list[Comparison]                # every other arm against the reference
+    standings: dict[str, list[Comparison]]       # by metric: the arm with the best mean against each other one
+    claims: list[JudgedClaim]
+
+    def best(self, key: str) -> str | None:
+        """The arm that is better than every other one beyond the noise, if there is one."""
+        standing = self.standings[key]
+        return standing[0].first if standing and all(c.significant for c in standing) else None
+
+    def typical_spread(self, key: str) -> float | None:
+        """Median over the comparisons with the reference of the standard deviation of paired differences."""
+        spreads = [c.paired.spread for c in self.comparisons
+                   if c.metric.key == key and c.paired is not None and c.paired.spread is not None]
+        return statistics.median(spreads) if spreads else None
+
+    def at_chance(self, slug: str, metric: Metric) -> bool:
+        """Whether an arm's interval holds the chance level."""
+        interval = self.intervals.get((slug, metric.key))
+        return metric.chance is not None and interval is not None and interval.contains(metric.chance)
+
+
+def find(study: Study) -> Findings:
+    """Compute everything there is to say about a study, however much of it has run."""
+    values = {(slug, m.key): study.values(slug, m.key) for slug in study.names for m in study.metrics}
+    intervals = {place: mean_interval(list(by_seed.values())) for place, by_seed in values.items() if by_seed}
+    others = [slug for slug in study.names if slug != study.reference]
+    comparisons = _corrected([compare(study, metric, slug, study.reference)
+                              for metric in study.metrics for slug in others])
+    standings = {metric.key: _standing(study, metric, intervals) for metric in study.metrics}
+    return Findings(study, intervals, comparisons, standings, _judge(study))
+
+
+def compare(study: Study, metric: Metric, first: str, second: str) -> Comparison:
+    """Pair two arms by the seeds that both have."""
+    a, b = study.values(first, metric.key), study.values(second, metric.key)
+    seeds = tuple(seed for seed in study.seeds if seed in a and seed in b)
+    if not seeds:
+        return Comparison(metric, first, second, seeds, None)
+    a, b = [a[seed] for seed in seeds], [b[seed] for seed in seeds]
+    return Comparison(metric, first, second, seeds,
+                      paired_comparison(a, b) if metric.better == "higher" else paired_comparison(b, a))
+
+
+def _corrected(family: list[Comparison]) -> list[Comparison]:
+    p_values = holm_with_gaps([c.paired and c.paired.p for c in family])
+    return [dataclasses.replace(c, p=p) for c, p in zip(family, p_values, strict=True)]
+
+
+def _standing(study: Study, metric: Metric, intervals: dict[tuple[str, str], Interval]) -> list[Comparison]:
+    have = [slug for slug in study.names if (slug, metric.key) in intervals]
+    if not have:
+        return []
+    sign = 1 if metric.better == "higher" else -1
+    best = max(have, key=lambda slug: sign * intervals[slug, metric.key].mean)
+    return _corrected([compare(study, metric, best, slug) for slug in have if slug != best])
+
+
+def _judge(study: Study) -> list[JudgedClaim]:
+    claims = study.record.get("claims", [])
+    known = [(claim, study.metric(claim["metric"])) for claim in claims]
+    family = iter(_corrected([compare(study, metric, claim["better_arm"], claim["worse_arm"])
+                              for claim, metric in known if metric is not None]))
+    judged = []
+    for claim, metric in known:
+        if metric is None:
+            judged.append(JudgedClaim(claim, None, Verdict.NONE, f"This study has no metric {claim['metric']}."))
+            continue
+        c = next(family)
+        band = claim.get("band", 0.0)
+        word = verdict(c.paired, c.p, claim.get("expectation", "holds"), band)
+        names = study.names
+        words = comparison_in_words(names[c.first], names[c.second], c.paired, c.p, metric.unit, band)
+        judged.append(JudgedClaim(claim, c, word, words))
+    return judged
+
+
+def answer(findings: Findings) -> str:
+    """The study's answer in one paragraph."""
+    study = findings.study
+    done = sum(cell.done for cell in study.cells.values())
+    if not done:
+        return "No cell of this study has a result yet, so there is no answer."
+    seeds = f"{len(study.seeds)} seeds" if len(study.seeds) > 1 else "one seed"
+    parts = [f"With {seeds} for each of {len(study.names)} arms"
+             + (f" ({done} of {len(study.cells)} cells are done)" if done < len(study.cells) else "") + ":"]
+    parts += [_metric_in_words(findings, metric) for metric in study.metrics]
+    if findings.claims:
+        parts.append("Claims: " + "; ".join(f"“{j.claim['text']}” ({j.claim['source']}): {j.verdict}"
+                                            for j in findings.claims) + ".")
+    return " ".join(parts)
+
+
+def _metric_in_words(findings: Findings, metric: Metric) -> str:
+    names, standing = findings.study.names, findings.standings[metric.key]
+    have = [slug for slug in names if (slug, metric.key) in findings.intervals]
+    if not have:
+        return f"{metric.title}: no arm has a value."
+    best = standing[0].first if standing else have[0]
+    value = f"{format_number(findings.intervals[best, metric.key].mean)} {metric.unit}"
+    head = f"{metric.title} ({metric.better} is better):"
+    if len(have) == 1:
+        return f"{head} only {names[best]} has a value, {value}."
+    chance = [names[slug] for slug in have if findings.at_chance(slug, metric)]
+    level = f"chance ({format_number(metric.chance)})" if chance else ""
+    if len(chance) == len(have):
+        return f"{head} no arm can be told from {level}."
+    tail = f" {_list(chance)} cannot be told from {level}." if chance else ""
+    beyond = [names[c.second] for c in standing if c.significant]
+    inside = [names[c.second] for c in standing if c.p is not None and not c.significant]
+    untested = [names[c.second] for c in standing if c.p is None]
+    if not beyond and not inside:
+        return f"{head} {names[best]} has the best value, {value}; without repeated seeds that may be noise.{tail}"
+    if not inside and not untested:
+        return f"{head} {names[best]} is best with {value}, beyond the noise over every other arm.{tail}"
+    said = [f"beyond the noise over {_list(beyond)}"] if beyond else []
+    if inside:
+        said.append(f"its lead over {_list(inside) if beyond or untested else 'every other arm'} cannot be told from noise")
+    if untested:
+        said.append(f"its lead over {_list(untested)} could not be tested")
+    return f"{head} {names[best]} has the best mean, {value}: {'; '.join(said)}.{tail}"
+
+
+def _list(names: list[str]) -> str:
+    """Arms' names hold commas, so they are set apart by 'and' and semicolons are left to sentences."""
+    return " and ".join(f"“{name}”" for name in names)

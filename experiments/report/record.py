@@ -1,0 +1,141 @@
+"""A study's directory read back: what was planned, what was measured, what is not there."""
+
+import dataclasses
+import functools
+import pathlib
+from typing import Any, Literal
+
+from arch_zoo.errors import UserError
+from arch_zoo.files import read_json
+from arch_zoo.training.metrics import read_metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A shared metric, as study.json describes it."""
+
+    key: str
+    title: str
+    better: Literal["higher", "lower"]
+    unit: str
+    chance: float | None
+    about: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """One metric of one cell: a value, or the reason why there is none."""
+
+    value: float | None
+    count: int | None = None
+    reason: str = ""
+    how: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One arm with one seed. `problem` is '' for a cell that is done."""
+
+    arm: str
+    seed: int
+    problem: str
+    result: dict[str, Any]
+    curve: list[dict[str, Any]]
+
+    @property
+    def done(self) -> bool:
+        return not self.problem
+
+    def measured(self, key: str) -> Measured:
+        """A metric of this cell. A group that has no meaning for the arm stands under the part of the key before '/'."""
+        if not self.done:
+            return Measured(None, reason=self.problem)
+        metrics = self.result.get("metrics", {})
+        entry = metrics.get(key) or metrics.get(key.split("/")[0]) or {}
+        if entry.get("value") is not None and key not in metrics:
+            entry = {}
+        value = entry.get("value")
+        reason = "" if value is not None else entry.get("reason") or "not measured"
+        return Measured(value, entry.get("count"), reason, entry.get("how", ""))
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """study.json and every cell that it plans, done or not."""
+
+    record: dict[str, Any]
+    cells: dict[tuple[str, int], Cell]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """{slug: name} of the arms, in the study's order."""
+        return {arm["slug"]: arm["name"] for arm in self.record["arms"]}
+
+    @property
+    def seeds(self) -> list[int]:
+        return self.record["seeds"]
+
+    @property
+    def reference(self) -> str:
+        return self.record["reference"]
+
+    @functools.cached_property
+    def metrics(self) -> list[Metric]:
+        return [Metric(m["key"], m["title"], m["better"], m.get("unit", ""), m.get("chance"), m.get("about", ""))
+                for m in self.record["metrics"]]
+
+    def metric(self, key: str) -> Metric | None:
+        return next((metric for metric in self.metrics if metric.key == key), None)
+
+    def objective(self, slug: str) -> str:
+        """Name of the objective that an arm is trained by."""
+        return self.record["configs"][slug]["objective"]["name"]
+
+    def cells_of(self, slug: str) -> list[Cell]:
+        """An arm's cells in the order of seeds."""
+        return [self.cells[slug, seed] for seed in self.seeds]
+
+    def values(self, slug: str, key: str) -> dict[int, float]:
+        """{seed: value} of a metric, for the seeds that have one."""
+        measured = {cell.seed: cell.measured(key).value for cell in self.cells_of(slug)}
+        return {seed: value for seed, value in measured.items() if value is not None}
+
+    def reasons(self, slug: str, key: str) -> list[str]:
+        """The different reasons why seeds of an arm lack a value, those of the metric itself only."""
+        found = (cell.measured(key).reason for cell in self.cells_of(slug) if cell.done)
+        return list(dict.fromkeys(reason for reason in found if reason))
+
+    def unfinished(self) -> list[Cell]:
+        """The cells without a result, in the study's order."""
+        return [cell for cell in self.cells.values() if not cell.done]
+
+
+def load_study(workdir: pathlib.Path) -> Study:
+    """Read a study's directory. UserError where it is none; cells that failed or are not there are part of the record."""
+    path = workdir / "study.json"
+    if not path.is_file():
+        raise UserError(f"{workdir}: not the directory of a study (it has no study.json)")
+    record = read_json(path)
+    missing = [key for key in ("arms", "seeds", "metrics", "reference", "configs", "ledger") if key not in record]
+    if missing:
+        raise UserError(f"{path}: not the record of a study: it lacks {', '.join(missing)}")
+    cells = {(arm["slug"], seed): _load_cell(workdir, arm["slug"], seed)
+             for arm in record["arms"] for seed in record["seeds"]}
+    return Study(record, cells)
+
+
+def _load_cell(workdir: pathlib.Path, slug: str, seed: int) -> Cell:
+    directory = workdir / "cells" / slug / f"seed_{seed}"
+    problem, result = "", {}
+    try:
+        if (directory / "result.json").exists():
+            result = read_json(directory / "result.json")
+        elif (directory / "failed.json").exists():
+            problem = f"failed: {read_json(directory / 'failed.json')['error']}"
+        elif (directory / "metrics.jsonl").exists():
+            problem = "unfinished: it began to train and left no result"
+        else:
+            problem = "not run"
+    except (UserError, KeyError) as error:
+        problem = f"damaged: {error}".replace(f"{workdir}/", "")
+    return Cell(slug, seed, problem, result, read_metrics(directory))

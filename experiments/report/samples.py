@@ -1,0 +1,58 @@
+"""What each objective saw and predicted, made ready to be looked at."""
+
+import dataclasses
+from typing import Any
+
+from experiments.report.record import Study
+
+_VISIBLE = str.maketrans({"▁": "·", "\n": "↵", "\t": "⇥", "\r": "␍"})
+_BEFORE = 4  # pieces shown up to and including the one where a prediction is made
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """One predicted piece."""
+
+    context: tuple[str, ...]
+    target: str
+    predicted: str
+    probability: float
+
+    @property
+    def right(self) -> bool:
+        return self.target == self.predicted
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One held-out example of one arm: {stream: ((piece, whether it is marked), …)}, and some predictions."""
+
+    arm: str
+    objective: str
+    seed: int
+    streams: dict[str, tuple[tuple[str, bool], ...]]
+    predictions: tuple[Prediction, ...]
+
+
+def samples(study: Study) -> list[Sample]:
+    """The first sample of the first finished cell of each arm."""
+    found = []
+    for slug in study.names:
+        cell = next((cell for cell in study.cells_of(slug) if cell.done and cell.result.get("samples")), None)
+        if cell is not None:
+            found.append(_sample(study, slug, cell.seed, cell.result["samples"][0]))
+    return found
+
+
+def _sample(study: Study, slug: str, seed: int, record: dict[str, Any]) -> Sample:
+    streams = {stream["name"]: tuple((piece(token), i in set(stream["marked"])) for i, token in enumerate(stream["tokens"]))
+               for stream in record["streams"]}
+    last = [text for text, _ in list(streams.values())[-1]]
+    return Sample(slug, study.objective(slug), seed, streams,
+                  tuple(Prediction(tuple(last[max(0, p["position"] + 1 - _BEFORE):p["position"] + 1]), piece(p["target"]),
+                                   piece(p["predicted"]), p["probability"]) for p in record["predictions"]))
+
+
+def piece(token: str) -> str:
+    """A piece with its white space made visible: · begins a word, ↵ is a line's end."""
+    return token.translate(_VISIBLE)

@@ -1,0 +1,69 @@
+"""FLOPs: the closed formulas equal what stands in the jaxpr, exactly."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from arch_zoo.analysis.ledger import counted_flops_per_token, example_batch, make_ledger
+from arch_zoo.flops import count_flops
+from arch_zoo.models import formulas
+from arch_zoo.settings import override
+from tests.toy import SIZE, abstract_parameters, compatible_pairs, tiny_config, toy_model, toy_vocabulary
+
+PAIRS = compatible_pairs()
+IDS = ["-".join(pair) for pair in PAIRS]
+BASE = {"model.depth": 3, "data.length": 24}
+OPTIONS = [{}, {"model.kv_heads": 1, "model.head_dim": 12}, {"model.gated": True, "model.mlp_dim": 20},
+           {"model.tied_embeddings": False, "model.head_transform": True, "model.logits_bias": True},
+           {"model.windows": (4, 0), "model.scan": True, "model.position": "t5_bias"},
+           {"model.encoder_depth": 1, "model.placement": "parallel", "model.qk_norm": True},
+           {"model.position": "rotary", "model.remat": True, "model.scan": True}]
+
+
+def counted(config):
+    """Operations of the forward pass of one example, from the jaxpr."""
+    model, visibility = toy_model(config), config.model.architecture.visibility
+    batch = example_batch(config, toy_vocabulary())
+    return count_flops(lambda p: model.apply({"params": p}, batch, visibility, train=False), abstract_parameters(config))
+
+
+def by_formula(config):
+    return config.model.architecture.forward_flops(config.model, SIZE, config.objective.lengths(config.data.length),
+                                                   config.objective.loss_positions(config.data.length))
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: ",".join(k.split(".")[1] for k in o) or "plain")
+@pytest.mark.parametrize(("architecture", "objective"), PAIRS, ids=IDS)
+def test_formula_is_the_jaxpr(architecture, objective, options):
+    config = override(tiny_config(model__architecture=architecture, objective=objective), BASE | options)
+    assert by_formula(config) == counted(config)
+
+
+@pytest.mark.parametrize("option", ["kv_heads", "head_dim", "gated", "mlp_dim", "head_transform", "encoder_depth", "depth"])
+def test_the_formula_notices_what_costs(option):
+    values = {"kv_heads": 1, "head_dim": 12, "gated": True, "mlp_dim": 20, "head_transform": True, "encoder_depth": 1,
+              "depth": 1}
+    plain = tiny_config(model__architecture="encoder_decoder", objective="prefix_lm")
+    assert by_formula(plain) != by_formula(override(plain, {f"model.{option}": values[option]}))
+    assert formulas.stack_flops(plain.model, 2, 8, 5) > formulas.stack_flops(plain.model, 2, 8)
+
+
+@pytest.mark.parametrize(("architecture", "objective"), PAIRS, ids=IDS)
+def test_the_ledger_of_training_is_the_gradients_jaxpr(architecture, objective):
+    """Backward costs twice the forward."""
+    config = override(tiny_config(model__architecture=architecture, objective=objective), BASE)
+    ledger = make_ledger(config, toy_vocabulary())
+    assert ledger.flops_per_token == counted_flops_per_token(config, toy_vocabulary())
+    assert ledger.flops == pytest.approx(ledger.flops_per_token * ledger.tokens)
+    assert ledger.tokens == config.steps * config.batch_size * 24
+
+
+def test_the_walk_counts_loops_and_calls():
+    a, b = jnp.ones((3, 4)), jnp.ones((4, 5))
+    once = 2 * 3 * 4 * 5
+    assert count_flops(jnp.dot, a, b) == once
+    assert count_flops(jax.jit(jnp.dot), a, b) == once
+    assert count_flops(lambda a, b: jax.lax.scan(lambda c, _: (c + a @ b, None), jnp.zeros((3, 5)), length=7)[0],
+                       a, b) == 7 * once
+    assert count_flops(lambda a, b: jax.grad(lambda a: jnp.sum(jax.checkpoint(lambda a: jnp.sin(a @ b))(a)))(a),
+                       a, b) == 3 * once  # forward, again, and backward
