@@ -117,12 +117,12 @@ class Verdict(enum.StrEnum):
 
 
 DEFINITIONS = {
-    Verdict.REPLICATES: f"the difference has the claimed direction, is larger than the declared band and is significant "
-                        f"(p < {SIGNIFICANCE} after Holm's correction); for a claim of no difference: the 95 % interval "
-                        "lies inside the declared band",
+    Verdict.REPLICATES: "the difference has the claimed direction, is larger than the declared band and is significant "
+                        f"(p < {SIGNIFICANCE} after Holm's correction); for a claim of no difference: the 95 % "
+                        "interval lies inside the declared band",
     Verdict.CONSISTENT: "the claimed direction, larger than the noise, but not significant",
-    Verdict.NULL: "inside the noise (the larger of the declared band and one standard error of the mean difference), or "
-                  "against the claim without being significant",
+    Verdict.NULL: "inside the noise (the larger of the declared band and one standard error of the mean difference), "
+                  "or against the claim without being significant",
     Verdict.DOES_NOT_REPLICATE: "significant and larger than the declared band, against the claim",
     Verdict.EXPECTED_REVERSAL: "against the paper's direction and larger than the noise, where the study had declared "
                                "before running that the claim reverses at this scale",
@@ -156,26 +156,25 @@ def verdict(paired: Paired | None, p: float | None, expectation: str = "holds", 
 
 
 def detectable_difference(spread: float, count: int, power: float = 0.8) -> float:
-    """The true difference that a paired t test at 5 % finds with probability `power`, by the noncentral t distribution.
+    """The true difference that a two-sided paired t test at 5 % finds with probability `power`.
 
     Args:
       spread: standard deviation of the paired differences, in the unit of the result.
       count: number of pairs, at least 2.
-    Source: Cohen 1988, "Statistical Power Analysis for the Behavioral Sciences", chapter 2.
+    Source: Cohen 1988, "Statistical Power Analysis for the Behavioral Sciences", chapter 2; t squared is noncentral F.
     """
     if count < 2:
         raise ValueError("one pair cannot detect anything: its spread is unknown")
-    critical = scipy.stats.t.ppf(1 - SIGNIFICANCE / 2, count - 1)
+    critical = scipy.stats.f.isf(SIGNIFICANCE, 1, count - 1)
 
-    def missing(effect: float) -> float:
-        found = scipy.stats.nct(count - 1, effect * math.sqrt(count))
-        return found.sf(critical) + found.cdf(-critical) - power
+    def excess_power(effect: float) -> float:
+        return scipy.stats.ncf.sf(critical, 1, count - 1, count * effect**2) - power
 
-    return float(scipy.optimize.brentq(missing, 1e-6, 100.0)) * spread
+    return float(scipy.optimize.brentq(excess_power, 1e-6, 20.0)) * spread
 
 
 def smallest_exact_p(count: int) -> float:
-    """The least two-sided p of an exact sign or sign-flip permutation test on `count` pairs: 2 of the 2**count signs."""
+    """The least two-sided p of an exact sign or sign-flip permutation test on `count` pairs: 2 of 2**count signs."""
     return min(1.0, 2.0 ** (1 - count))
 
 
@@ -214,8 +213,10 @@ def comparison_in_words(first: str, second: str, paired: Paired | None, p: float
         return f"{ahead} is ahead of {behind} by {gap} on each of {count} seeds: without spread there is no test."
     shown = (f"95 % interval {format_number(paired.interval.low)} to {format_number(paired.interval.high)}, "
              f"{format_p(p)} after Holm's correction")
-    if abs(paired.mean) <= max(band, paired.standard_error):
+    if abs(paired.mean) <= paired.standard_error:
         return f"The gap between {first} and {second}, {gap}, is inside the noise ({shown})."
+    if abs(paired.mean) <= band:
+        return f"The gap between {first} and {second}, {gap}, is inside the declared band of {band:g} ({shown})."
     if p < SIGNIFICANCE:
         return f"{ahead} is ahead of {behind} by {gap} ({shown})."
     same_sign = sum(d * paired.mean > 0 for d in paired.differences)
@@ -226,15 +227,15 @@ def comparison_in_words(first: str, second: str, paired: Paired | None, p: float
 def seeds_in_words(count: int) -> str:
     """What `count` paired seeds can and cannot show."""
     if count < 2:
-        return ("One seed shows no spread. It has no interval, no test and no verdict: every difference on this page may "
-                "be noise. Two seeds are the least that can be tested, and five or more are worth having.")
+        return ("One seed shows no spread. It has no interval, no test and no verdict: every difference on this page "
+                "may be noise. Two seeds are the least that can be tested, and five or more are worth having.")
     least = smallest_exact_p(count)
     assumption = ("All p values here come from the paired t test, which assumes that differences between seeds are "
                   f"normally distributed; {count} numbers cannot check that.")
     if least > SIGNIFICANCE:
-        return (f"An exact sign or permutation test on {count} pairs can never fall below p = {least:g}, even when every "
-                f"seed agrees, so it could not call anything significant. {assumption} {count} seeds show differences "
-                "that are large beside their spread; that a smaller difference was not found does not mean that it is "
-                "not there.")
+        return (f"An exact sign or permutation test on {count} pairs can never fall below p = {least:g}, even when "
+                f"every seed agrees, so it could not call anything significant. {assumption} {count} seeds show "
+                "differences that are large beside their spread; that a smaller difference was not found does not mean "
+                "that it is not there.")
     return (f"When all {count} seeds agree, an exact sign or permutation test gives p = {least:.3g} before correction. "
             f"{assumption} A difference below the detectable size may be there without being found.")

@@ -57,18 +57,16 @@ class SpanCorruption(Objective):
         return split_at_spans(tokens, segment_ids, corrupted, vocabulary, self.lengths(tokens.shape[1]))
 
     def _choose_spans(self, draws: Draws, fixed: np.ndarray) -> np.ndarray:
-        """bool [b, n]: the corrupted positions. Rows whose spans touch something fixed are drawn again."""
+        """bool [b, n]: the corrupted positions, none of them fixed."""
         b, n = fixed.shape
         corrupted, spans = self.counts(n)
         chosen = np.zeros((b, n), bool)
-        waiting = np.arange(b)
-        for attempt in range(_ATTEMPTS):
-            chosen[waiting] = random_spans(draws.rows(waiting).uniform(n, attempt), corrupted, spans)
-            waiting = waiting[(chosen & fixed)[waiting].any(axis=1)]
-            if not len(waiting):
-                return chosen
-        chosen &= ~fixed  # what is left of the spans of the rows that never came right, but no more spans than allowed
-        return chosen & (np.cumsum(_starts(chosen), axis=1) <= spans)
+        # The last position drawn for always belongs to a span, so what is fixed at the end of a row is set aside.
+        tail = np.minimum(fixed[:, ::-1].argmin(axis=1), n - corrupted - spans)
+        for length in np.unique(n - tail):
+            rows = np.flatnonzero(n - tail == length)
+            chosen[rows, :length] = _spans_between(draws.rows(rows), fixed[rows, :length], corrupted, spans)
+        return chosen
 
     def conditional(self, context: Sequence[int], continuation: Sequence[int],
                     vocabulary: Vocabulary) -> list[SourceTarget]:
@@ -97,8 +95,22 @@ class SpanCorruption(Objective):
 _ATTEMPTS = 64
 
 
+def _spans_between(draws: Draws, fixed: np.ndarray, corrupted: int, spans: int) -> np.ndarray:
+    """`random_spans` [b, n] free of what is fixed: rows whose spans touch it are drawn again."""
+    b, n = fixed.shape
+    chosen = np.zeros((b, n), bool)
+    waiting = np.arange(b)
+    for attempt in range(_ATTEMPTS):
+        chosen[waiting] = random_spans(draws.rows(waiting).uniform(n, attempt), corrupted, spans)
+        waiting = waiting[(chosen & fixed)[waiting].any(axis=1)]
+        if not len(waiting):
+            return chosen
+    chosen &= ~fixed  # what is left of the spans of the rows that never came right, but no more spans than allowed
+    return chosen & (np.cumsum(_starts(chosen), axis=1) <= spans)
+
+
 def random_spans(uniform: np.ndarray, corrupted: int, spans: int) -> np.ndarray:
-    """bool [b, n] from uniform numbers [b, n]: `corrupted` positions in `spans` spans, the first token never among them.
+    """bool [b, n] from uniform [b, n]: `corrupted` positions in `spans` spans; never the first, always the last.
 
     Both the corrupted and the other tokens are cut into `spans` parts, all cuts equally likely, and the parts
     alternate, as in T5's code.

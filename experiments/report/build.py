@@ -8,7 +8,7 @@ import textwrap
 from typing import Any
 
 from arch_zoo.files import write_json_atomic, write_text_atomic
-from experiments.report.findings import Comparison, Findings, answer, find
+from experiments.report.findings import Comparison, Findings, answer, find, metrics_in_words
 from experiments.report.page import html_page, markdown_page
 from experiments.report.plots import draw_plots
 from experiments.report.record import Study, load_study
@@ -29,7 +29,8 @@ def build_report(workdir: str | os.PathLike) -> pathlib.Path:
     write_text_atomic(workdir / "results.csv", results_csv(study))
     write_json_atomic(workdir / "results.json", results_json(findings))
     write_text_atomic(workdir / "report.md", markdown_page(findings, list(plots)))
-    write_text_atomic(workdir / "report.html", html_page(findings, {name: images["svg"] for name, images in plots.items()}))
+    vector = {name: images["svg"] for name, images in plots.items()}
+    write_text_atomic(workdir / "report.html", html_page(findings, vector))
     return workdir / "report.html"
 
 
@@ -40,9 +41,9 @@ def terminal_summary(workdir: str | os.PathLike) -> str:
              + "; ".join(f"{findings.study.names[cell.arm]}, seed {cell.seed} ({cell.problem})" for cell in cells)
              for cells in [findings.study.unfinished()] if cells]
     parts.append(_plain(results_table(findings)))
+    parts.append(metrics_in_words(findings))
     parts += [f"{judged.verdict}: {judged.claim['text']} ({judged.claim['source']}). {judged.words}"
               for judged in findings.claims]
-    parts.append(answer(findings))
     return "\n\n".join(part if "\n" in part else textwrap.fill(part, 110) for part in parts)
 
 
@@ -59,11 +60,11 @@ def _plain(table: Table) -> str:
 def _text(entry: Entry) -> str:
     star = "*" if entry.strong else ""
     mark = f" ({entry.mark})" if entry.mark else ""
-    return f"{entry.text}{star}{' ' + entry.small if entry.small else ''}{mark}"
+    return f"{entry.text}{star}{' ' + entry.aside if entry.small else ''}{mark}"
 
 
 def results_csv(study: Study) -> str:
-    """Tidy: one row for each arm, seed and metric, with a reason where there is no value. Floats as Python prints them."""
+    """Tidy: one row for each arm, seed and metric, and a reason where there is no value. Floats are exact."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["arm", "seed", "metric", "value", "count", "reason"])
@@ -87,7 +88,8 @@ def results_json(findings: Findings) -> dict[str, Any]:
         "claims": [{**judged.claim, "verdict": str(judged.verdict), "words": judged.words,
                     "comparison": judged.comparison and _comparison_json(judged.comparison)}
                    for judged in findings.claims],
-        "without_result": [{"arm": cell.arm, "seed": cell.seed, "problem": cell.problem} for cell in study.unfinished()],
+        "without_result": [{"arm": cell.arm, "seed": cell.seed, "problem": cell.problem}
+                           for cell in study.unfinished()],
     }
 
 

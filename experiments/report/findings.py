@@ -55,6 +55,12 @@ class Findings:
     standings: dict[str, list[Comparison]]       # by metric: the arm with the best mean against each other one
     claims: list[JudgedClaim]
 
+    def leader(self, key: str) -> str | None:
+        """The arm with the best mean, however little that may say."""
+        have = [slug for slug in self.study.names if (slug, key) in self.intervals]
+        standing = self.standings[key]
+        return standing[0].first if standing else have[0] if have else None
+
     def best(self, key: str) -> str | None:
         """The arm that is better than every other one beyond the noise, if there is one."""
         standing = self.standings[key]
@@ -121,58 +127,60 @@ def _judge(study: Study) -> list[JudgedClaim]:
         c = next(family)
         band = claim.get("band", 0.0)
         word = verdict(c.paired, c.p, claim.get("expectation", "holds"), band)
-        names = study.names
+        names = study.quoted
         words = comparison_in_words(names[c.first], names[c.second], c.paired, c.p, metric.unit, band)
         judged.append(JudgedClaim(claim, c, word, words))
     return judged
 
 
 def answer(findings: Findings) -> str:
-    """The study's answer in one paragraph."""
+    """The study's answer in one paragraph: every metric, then every claim."""
+    claims = "; ".join(f"“{judged.claim['text']}” ({judged.claim['source']}): {judged.verdict}"
+                       for judged in findings.claims)
+    return metrics_in_words(findings) + (f" Claims: {claims}." if claims and findings.intervals else "")
+
+
+def metrics_in_words(findings: Findings) -> str:
+    """Which arm is ahead on each metric, and whether that is more than noise."""
     study = findings.study
-    done = sum(cell.done for cell in study.cells.values())
-    if not done:
+    if not findings.intervals:
         return "No cell of this study has a result yet, so there is no answer."
-    seeds = f"{len(study.seeds)} seeds" if len(study.seeds) > 1 else "one seed"
-    parts = [f"With {seeds} for each of {len(study.names)} arms"
-             + (f" ({done} of {len(study.cells)} cells are done)" if done < len(study.cells) else "") + ":"]
-    parts += [_metric_in_words(findings, metric) for metric in study.metrics]
-    if findings.claims:
-        parts.append("Claims: " + "; ".join(f"“{j.claim['text']}” ({j.claim['source']}): {j.verdict}"
-                                            for j in findings.claims) + ".")
-    return " ".join(parts)
+    if len(study.seeds) == 1:
+        return _one_seed_in_words(findings)
+    return " ".join([f"Over {len(study.seeds)} seeds for each of {len(study.names)} arms:",
+                     *(_metric_in_words(findings, metric) for metric in study.metrics)])
+
+
+def _one_seed_in_words(findings: Findings) -> str:
+    study = findings.study
+    best = {metric: findings.leader(metric.key) for metric in study.metrics}
+    values = [f"{metric.title}: {study.quoted[slug]} ({format_number(findings.intervals[slug, metric.key].mean)})"
+              for metric, slug in best.items() if slug is not None]
+    return (f"One seed for each arm cannot tell a difference from noise, so this is no answer yet. Best values: "
+            f"{'; '.join(values)}.")
 
 
 def _metric_in_words(findings: Findings, metric: Metric) -> str:
-    names, standing = findings.study.names, findings.standings[metric.key]
+    names, standing = findings.study.quoted, findings.standings[metric.key]
     have = [slug for slug in names if (slug, metric.key) in findings.intervals]
     if not have:
         return f"{metric.title}: no arm has a value."
-    best = standing[0].first if standing else have[0]
-    value = f"{format_number(findings.intervals[best, metric.key].mean)} {metric.unit}"
-    head = f"{metric.title} ({metric.better} is better):"
+    best = findings.leader(metric.key)
+    value = f"({format_number(findings.intervals[best, metric.key].mean)})"
     if len(have) == 1:
-        return f"{head} only {names[best]} has a value, {value}."
+        return f"{metric.title}: only {names[best]} has a value {value}."
     chance = [names[slug] for slug in have if findings.at_chance(slug, metric)]
-    level = f"chance ({format_number(metric.chance)})" if chance else ""
     if len(chance) == len(have):
-        return f"{head} no arm can be told from {level}."
-    tail = f" {_list(chance)} cannot be told from {level}." if chance else ""
+        return f"{metric.title}: no arm can be told from chance ({format_number(metric.chance)})."
+    tail = f"; {_list(chance)} cannot be told from chance ({format_number(metric.chance)})" if chance else ""
     beyond = [names[c.second] for c in standing if c.significant]
-    inside = [names[c.second] for c in standing if c.p is not None and not c.significant]
-    untested = [names[c.second] for c in standing if c.p is None]
-    if not beyond and not inside:
-        return f"{head} {names[best]} has the best value, {value}; without repeated seeds that may be noise.{tail}"
-    if not inside and not untested:
-        return f"{head} {names[best]} is best with {value}, beyond the noise over every other arm.{tail}"
-    said = [f"beyond the noise over {_list(beyond)}"] if beyond else []
-    if inside:
-        said.append(f"its lead over {_list(inside) if beyond or untested else 'every other arm'} cannot be told from noise")
-    if untested:
-        said.append(f"its lead over {_list(untested)} could not be tested")
-    return f"{head} {names[best]} has the best mean, {value}: {'; '.join(said)}.{tail}"
+    if len(beyond) == len(standing):
+        return f"{metric.title}: {names[best]} is best {value}, beyond the noise{tail}."
+    if not any(c.p is not None for c in standing):
+        return f"{metric.title}: {names[best]} has the best value {value}, which no pair of seeds could test{tail}."
+    led = f"beyond the noise over {_list(beyond)} only" if beyond else "but no lead beyond the noise"
+    return f"{metric.title}: {names[best]} has the best mean {value}, {led}{tail}."
 
 
 def _list(names: list[str]) -> str:
-    """Arms' names hold commas, so they are set apart by 'and' and semicolons are left to sentences."""
-    return " and ".join(f"“{name}”" for name in names)
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

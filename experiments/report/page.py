@@ -42,6 +42,6 @@ def _content(findings: Findings) -> dict[str, Any]:
         "results": tables.results_table(findings), "comparisons": tables.comparisons_table(findings),
         "claims": tables.claims_table(findings), "definitions": tables.definitions_table(),
         "seeds_words": seeds_in_words(len(study.seeds)), "detectable": tables.detectable_table(findings),
-        "ledger": tables.ledger_table(study), "differs": tables.differs_table(study), "equal": tables.equal_table(study),
-        "environment": tables.environment_table(study),
+        "ledger": tables.ledger_table(study), "differs": tables.differs_table(study),
+        "equal": tables.equal_table(study), "environment": tables.environment_table(study),
     }

@@ -8,8 +8,9 @@ from experiments.report.findings import Findings
 from experiments.report.record import Metric, Study
 
 # Okabe and Ito 2008, "Color universal design": told apart under the common forms of colour blindness. Yellow left out:
-# it cannot be read on white.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
+# it cannot be read on white. After these, six of the "muted" scheme of Paul Tol 2021, "Colour schemes".
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
+           "#882255", "#999933", "#332288", "#44AA99", "#AA4499", "#117733")
 _GREY, _FAINT = "#6b7280", "#d7dae0"
 _STYLE = {"font.family": "DejaVu Sans", "font.size": 8.5, "axes.spines.top": False, "axes.spines.right": False,
           "axes.edgecolor": "#9aa1ab", "axes.labelcolor": "#374151", "xtick.color": _GREY, "ytick.color": _GREY,
@@ -20,7 +21,7 @@ _WIDTH, _COLUMNS = 10.4, 3  # inches; panels in a row
 
 
 def colours(study: Study) -> dict[str, str]:
-    """{slug: colour}, in the study's order."""
+    """{slug: colour}, in the study's order; after thirteen arms they repeat."""
     return {slug: PALETTE[i % len(PALETTE)] for i, slug in enumerate(study.names)}
 
 
@@ -41,6 +42,8 @@ def _rendered(figure: Any) -> dict[str, bytes]:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     images = {}
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # what was laid out once stays
     for kind, canvas, metadata in (("svg", FigureCanvasSVG, {"Date": None}), ("png", FigureCanvasAgg, {})):
         buffer = io.BytesIO()
         canvas(figure).print_figure(buffer, format=kind, metadata=metadata)
@@ -87,7 +90,8 @@ def _metric_panel(panel: Any, findings: Findings, metric: Metric, named: bool) -
         panel.axvline(metric.chance, color=_GREY, lw=0.9, ls=(0, (4, 3)), zorder=0)
         panel.annotate("chance", (metric.chance, 1), xycoords=("data", "axes fraction"), xytext=(3, -2),
                        textcoords="offset points", fontsize=7, color=_GREY, va="top")
-    panel.set(title=metric.title, xlabel=f"{metric.unit} ({metric.better} is better)", ylim=(len(study.names) - 0.5, -0.6))
+    panel.set(title=metric.title, xlabel=f"{metric.unit} ({metric.better} is better)",
+              ylim=(len(study.names) - 0.5, -0.6))
     panel.set_yticks(range(len(study.names)), list(study.names.values()) if named else [""] * len(study.names))
     panel.tick_params(axis="y", length=0, labelcolor="#1f2937")
     panel.grid(axis="y", visible=False)
@@ -121,10 +125,12 @@ def _curve_panel(panel: Any, study: Study, slug: str, name: str) -> None:
     shared = sorted(set.intersection(*(set(points) for points in curves)))
     across = [[points[step] for points in curves] for step in shared]
     panel.fill_between(shared, list(map(min, across)), list(map(max, across)), color=colour, alpha=0.15, lw=0)
-    panel.plot(shared, [sum(values) / len(values) for values in across], "-", lw=1.8, color=colour, label="training, mean")
+    mean = [sum(values) / len(values) for values in across]
+    panel.plot(shared, mean, "-", lw=1.8, color=colour, label="training, mean")
     held_out = [point for cell in study.cells_of(slug) for point in _points(cell.curve, "eval/loss").items()]
     if held_out:
-        panel.plot(*zip(*held_out, strict=True), "o", ms=4, mfc="white", mec=colour, mew=1.1, label="held out, each seed")
+        panel.plot(*zip(*held_out, strict=True), "o", ms=4, mfc="white", mec=colour, mew=1.1,
+                   label="held out, each seed")
     panel.legend(frameon=False, fontsize=7.5, handlelength=1.4)
 
 

@@ -47,7 +47,7 @@ class Cell:
         return not self.problem
 
     def measured(self, key: str) -> Measured:
-        """A metric of this cell. A group that has no meaning for the arm stands under the part of the key before '/'."""
+        """A metric of this cell. A group without meaning for the arm stands under the key's part before '/'."""
         if not self.done:
             return Measured(None, reason=self.problem)
         metrics = self.result.get("metrics", {})
@@ -70,6 +70,11 @@ class Study:
     def names(self) -> dict[str, str]:
         """{slug: name} of the arms, in the study's order."""
         return {arm["slug"]: arm["name"] for arm in self.record["arms"]}
+
+    @property
+    def quoted(self) -> dict[str, str]:
+        """The names for use in sentences: they may hold commas."""
+        return {slug: f"“{name}”" for slug, name in self.names.items()}
 
     @property
     def seeds(self) -> list[int]:
@@ -111,7 +116,7 @@ class Study:
 
 
 def load_study(workdir: pathlib.Path) -> Study:
-    """Read a study's directory. UserError where it is none; cells that failed or are not there are part of the record."""
+    """Read a study's directory. UserError where it is none; cells that failed or are missing are part of the record."""
     path = workdir / "study.json"
     if not path.is_file():
         raise UserError(f"{workdir}: not the directory of a study (it has no study.json)")

@@ -45,12 +45,16 @@ def samples(study: Study) -> list[Sample]:
 
 
 def _sample(study: Study, slug: str, seed: int, record: dict[str, Any]) -> Sample:
-    streams = {stream["name"]: tuple((piece(token), i in set(stream["marked"])) for i, token in enumerate(stream["tokens"]))
+    streams = {stream["name"]: tuple((piece(token), i in stream["marked"]) for i, token in enumerate(stream["tokens"]))
                for stream in record["streams"]}
-    last = [text for text, _ in list(streams.values())[-1]]
-    return Sample(slug, study.objective(slug), seed, streams,
-                  tuple(Prediction(tuple(last[max(0, p["position"] + 1 - _BEFORE):p["position"] + 1]), piece(p["target"]),
-                                   piece(p["predicted"]), p["probability"]) for p in record["predictions"]))
+    predicted_in = [text for text, _ in list(streams.values())[-1]]
+
+    def prediction(p: dict[str, Any]) -> Prediction:
+        end = p["position"] + 1
+        return Prediction(tuple(predicted_in[max(0, end - _BEFORE):end]), piece(p["target"]), piece(p["predicted"]),
+                          p["probability"])
+
+    return Sample(slug, study.objective(slug), seed, streams, tuple(map(prediction, record["predictions"])))
 
 
 def piece(token: str) -> str:

@@ -14,6 +14,8 @@ from arch_zoo.analysis.statistics import (
 from experiments.report.findings import Comparison, Findings
 from experiments.report.record import Metric, Study
 
+_SEEDS_IN_LINE = 5
+
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
@@ -24,6 +26,11 @@ class Entry:
     mark: str = ""
     strong: bool = False
     arm: str = ""
+
+    @property
+    def aside(self) -> str:
+        """The second line where there is one line only."""
+        return self.small if not self.small or self.small.startswith("[") else f"({self.small})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +78,7 @@ def results_table(findings: Findings) -> Table:
     """Arms by shared metrics: mean, 95 % interval over seeds; the best only where it can be told from all others."""
     study, notes = findings.study, Notes()
     arrows = {"higher": "↑", "lower": "↓"}
-    head = (Entry("Arm"), *(Entry(f"{m.title} {arrows[m.better]}", m.unit) for m in study.metrics))
+    head = (Entry("Arm"), *(Entry(f"{m.title}\u00a0{arrows[m.better]}", m.unit) for m in study.metrics))
     rows = [(arm_entry(study, slug, "reference" if slug == study.reference else ""),
              *(_result(findings, slug, metric, notes) for metric in study.metrics)) for slug in study.names]
     if any(metric.chance is not None for metric in study.metrics):
@@ -98,10 +105,14 @@ def _result(findings: Findings, slug: str, metric: Metric, notes: Notes) -> Entr
 def comparisons_table(findings: Findings) -> Table:
     """Every other arm against the reference, metric by metric."""
     study = findings.study
-    head = _columns("Metric", "Arm", "Advantage", "95 % interval", "by seed", "p", "Holm p", "Reading")
-    rows = tuple((Entry(c.metric.title, c.metric.unit), arm_entry(study, c.first), *_paired(c), Entry(_reading(c)))
-                 for c in findings.comparisons if c.paired is not None)
-    return Table(head, rows, labels=2)
+    head = _columns("Metric", "Arm", "Advantage", "95 % interval", "by seed", "p", "Holm\u00a0p", "Reading")
+    shown = [c for c in findings.comparisons if c.paired is not None]
+    rows = []
+    for before, c in zip([None, *shown], shown, strict=False):
+        repeats = before is not None and before.metric == c.metric
+        rows.append((Entry("") if repeats else Entry(c.metric.title, c.metric.unit), arm_entry(study, c.first),
+                     *_paired(c), Entry(_reading(c), strong=c.significant)))
+    return Table(head, tuple(rows), labels=2)
 
 
 def _columns(*names: str) -> tuple[Entry, ...]:
@@ -112,7 +123,8 @@ def _paired(c: Comparison) -> tuple[Entry, ...]:
     """Mean, interval, differences by seed, p, corrected p."""
     if c.paired is None:
         return (Entry("–"),) * 5
-    by_seed = "  ".join(signed(d) for d in c.paired.differences)
+    lines = [c.paired.differences[i:i + _SEEDS_IN_LINE] for i in range(0, len(c.paired.differences), _SEEDS_IN_LINE)]
+    by_seed = "\n".join("  ".join(map(signed, line)) for line in lines)
     return (Entry(signed(c.paired.mean)), Entry(bounds(c.paired.interval.low, c.paired.interval.high, signed) or "–"),
             Entry(by_seed), Entry(_p(c.paired.p)), Entry(_p(c.p)))
 
@@ -141,13 +153,13 @@ def claims_table(findings: Findings) -> Table:
         numbers = _paired(c) if c is not None else (Entry("–"),) * 5
         rows.append((Entry(str(number)), Entry(arms, c.metric.title if c is not None else judged.claim["metric"]),
                      *numbers, Entry(judged.verdict, strong=True)))
-    return Table(_columns("", "Claimed", "Advantage", "95 % interval", "by seed", "p", "Holm p", "Verdict"), tuple(rows),
-                 labels=2)
+    head = _columns("", "Claimed", "Advantage", "95 % interval", "by seed", "p", "Holm\u00a0p", "Verdict")
+    return Table(head, tuple(rows), labels=2)
 
 
 def definitions_table() -> Table:
-    return Table(_columns("Verdict", "Meaning"),
-                 tuple((Entry(str(word), strong=True), Entry(meaning)) for word, meaning in DEFINITIONS.items()), labels=2)
+    rows = tuple((Entry(str(word), strong=True), Entry(meaning)) for word, meaning in DEFINITIONS.items())
+    return Table(_columns("Verdict", "Meaning"), rows, labels=2)
 
 
 def detectable_table(findings: Findings) -> Table | None:
@@ -162,8 +174,7 @@ def detectable_table(findings: Findings) -> Table | None:
                      *(Entry(format_number(detectable_difference(spread, n))) for n in counts),
                      _item_noise(findings, metric, notes)))
     head = (Entry("Metric"), Entry("Spread", "sd of paired differences"),
-            *(Entry(f"{n} seeds", "smallest difference found" if n == counts[0] else "") for n in counts),
-            Entry("Test items", "95 % half-width"))
+            *(Entry(f"{n} seeds", "can detect") for n in counts), Entry("Test items", "95 % half-width"))
     return Table(head, tuple(rows), notes.all()) if rows else None
 
 

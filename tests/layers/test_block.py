@@ -73,7 +73,8 @@ def test_residual_is_the_formula_of_its_docstring(placement):
 def surroundings(rows=2, example_ids=None):
     positions = jnp.broadcast_to(jnp.arange(8), (rows, 8))
     segments = jnp.ones((rows, 8), int).at[:, 5:].set(2)
-    return Visibility.CAUSAL, segments, positions, positions < 0, jnp.arange(rows) if example_ids is None else example_ids
+    example_ids = jnp.arange(rows) if example_ids is None else example_ids
+    return Visibility.CAUSAL, segments, positions, positions < 0, example_ids
 
 
 def stack_parameters(config):
@@ -148,8 +149,8 @@ def test_only_projections_into_the_residual_stream_start_smaller(cross, branches
         config = SMALL.replace(width=64, scale_residual_init=scaled)
         stack = Stack(config, 3, cross_attention=cross)
         memory = Memory(jnp.zeros((2, 4, 64)), jnp.ones((2, 8, 4), bool)) if cross else None
-        init = jax.jit(lambda: stack.init(jax.random.key(1), jnp.zeros((2, 8, 64)), *surroundings(), memory, train=False))
-        tree = init()["params"]
+        x = jnp.zeros((2, 8, 64))
+        tree = jax.jit(lambda: stack.init(jax.random.key(1), x, *surroundings(), memory, train=False)["params"])()
         return {jax.tree_util.keystr(path): float(leaf.std()) for path, leaf in
                 jax.tree_util.tree_leaves_with_path(tree["blocks"]) if "kernel" in str(path)}
 
@@ -184,7 +185,8 @@ def test_every_dropout_of_a_block_is_keyed_by_example(field):
     same = np.stack([X[0]] * 3)
 
     def run(x, ids):
-        return jax.jit(lambda: stack.apply({"params": parameters}, x, *surroundings(len(ids), jnp.array(ids)), train=True,
+        around = surroundings(len(ids), jnp.array(ids))
+        return jax.jit(lambda: stack.apply({"params": parameters}, x, *around, train=True,
                                            rngs={"dropout": jax.random.key(2)}))()
 
     three = run(same, [4, 7, 4])

@@ -192,7 +192,7 @@ def test_spans_have_all_lengths_and_reach_every_place_but_the_first():
 
 
 def test_a_span_never_reaches_into_another_document():
-    """Documents of three tokens leave hardly room: rows are shortened rather than filled with what must not be there."""
+    """Documents of two words leave hardly room: rows are shortened rather than filled with what must not be there."""
     tokens = np.tile([2, 30, 40, 3], 26)[None, :LENGTH + 1].repeat(5, axis=0)
     segments = np.repeat(np.arange(1, 27), 4)[None, :LENGTH + 1].repeat(5, axis=0)
     number = np.arange(5)
@@ -206,6 +206,17 @@ def test_a_span_never_reaches_into_another_document():
             start = segment if token in VOCABULARY.sentinel_ids else start
             assert segment == start
         np.testing.assert_array_equal(row["loss_weights"], real)
+
+
+@pytest.mark.parametrize("ending", [[3], [3, 2], [40, 3, 2]], ids=str)
+def test_a_window_may_end_where_a_document_does(ending):
+    """T5's way of drawing always puts the last position into a span, which here it must not where it is special."""
+    objective, window = SpanCorruption(), toy_window(20, LENGTH, documents=False)
+    window.tokens[:, LENGTH - len(ending):LENGTH] = ending
+    for row, tokens in zip(rows_of(prepare(objective, window)), window.tokens[:, :-1].tolist(), strict=True):
+        assert reassembled(row) == tokens
+        assert (row["target_origin"] >= 0).sum() == objective.counts(LENGTH)[0]
+        assert not VOCABULARY.is_special[np.take(tokens, row["target_origin"][row["target_origin"] >= 0])].any()
 
 
 @pytest.mark.parametrize(("objective", "length", "message"), [
