@@ -107,7 +107,8 @@ class ModelConfig(Settings):
 class OptimizerConfig(Settings):
     """The update rule and its schedule."""
 
-    kind: Literal["adamw", "adafactor", "sgd"] = setting("adamw", "update rule; adafactor multiplies the rate by the size of each parameter")
+    kind: Literal["adamw", "adafactor", "sgd"] = setting("adamw", "update rule; adafactor multiplies the rate by the "
+                                                                  "size of each parameter")
     learning_rate: float = setting(2e-3, "peak learning rate", low=0)
     schedule: Literal["cosine", "linear", "inverse_square_root", "constant"] = setting("cosine", "after the warm-up")
     warmup_steps: int = setting(50, "steps of linear warm-up", low=0)
@@ -149,9 +150,9 @@ class RunConfig(Settings):
             raise UserError(f"objective={self.objective.name}: {problem}")
         longest = architecture.longest_stream(self.objective.lengths(self.data.length))
         if self.model.position.needs_max_len and longest > self.model.max_len:
-            raise FieldError("model.max_len", f"{self.model.max_len} is shorter than the stream of {longest} tokens that "
-                                              f"data.length={self.data.length} makes; raise it, or choose a position "
-                                              f"scheme without a table")
+            raise FieldError("model.max_len", f"{self.model.max_len} is shorter than the stream of {longest} tokens "
+                                              f"that data.length={self.data.length} makes; raise it, or choose a "
+                                              f"position scheme without a table")
         if self.batch_size % self.accumulate:
             raise FieldError("batch_size", f"{self.batch_size} is not divisible by accumulate={self.accumulate}")
 

@@ -47,7 +47,7 @@ _PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L4": 121e12, "V100": 
 
 
 def peak_flops(devices: list[jax.Device]) -> float:
-    """FLOP/s the devices can reach: the data sheet's for a known accelerator, else a matrix product's, measured here."""
+    """FLOP/s the devices can reach: the data sheet's for a known accelerator, else a matrix product's, measured."""
     known = next((peak for name, peak in _PEAKS.items() if name in devices[0].device_kind), None)
     if known is not None:
         return known * len(devices)

@@ -32,8 +32,10 @@ class FieldError(UserError):
 
 def setting(default: Any, help: str, *, low: float | None = None, high: float | None = None,
             variant: Registry | None = None) -> Any:
-    """A field with its help line and inclusive range. `default` is a value, a Settings class (whose defaults are taken),
-    or, with the registry of a `variant`, a name."""
+    """A field with its help line and inclusive range.
+
+    `default` is a value, a Settings class (whose defaults are taken), or, with the registry of a `variant`, a name.
+    """
     metadata = {"help": help, "low": low, "high": high, "variant": variant}
     if variant is not None:
         return dataclasses.field(default_factory=lambda: variant.get(default)(), metadata=metadata)

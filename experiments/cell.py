@@ -18,12 +18,13 @@ def main(arguments: list[str]) -> int | None:
     """Train and measure; what is done already is not done again. A failure is left in failed.json."""
     local.settle_in()
     workdir = pathlib.Path(WORKDIR.value)
+    (workdir / FAILED_FILE).unlink(missing_ok=True)
     try:
         run_cell(workdir)
-    except UserError as error:
-        write_json_atomic(workdir / FAILED_FILE, {"error": str(error)})
+    except Exception as error:
+        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        write_json_atomic(workdir / FAILED_FILE, {"error": " ".join(text.split())})
         raise
-    (workdir / FAILED_FILE).unlink(missing_ok=True)
 
 
 def run_cell(workdir: pathlib.Path) -> None:

@@ -6,6 +6,7 @@ import inspect
 import logging as standard_logging
 import os
 import pathlib
+import shlex
 import sys
 from collections.abc import Callable
 
@@ -47,8 +48,9 @@ def run(main: Callable[..., int | None], about: str, config_class: type[Settings
 
 
 def _is_ours_or_serious(record: standard_logging.LogRecord) -> bool:
-    """Orbax reports every rename of a file through the same logger."""
-    return record.levelno >= standard_logging.WARNING or f"{os.sep}orbax{os.sep}" not in record.pathname
+    """Progress is ours; libraries tell of every file they rename and every font they find."""
+    ours = record.name == "absl" and f"{os.sep}orbax{os.sep}" not in record.pathname
+    return ours or record.levelno >= standard_logging.WARNING
 
 
 def _guarded(main: Callable[..., int | None], *arguments) -> int:
@@ -69,6 +71,16 @@ def _guarded(main: Callable[..., int | None], *arguments) -> int:
     return FAILED
 
 
+def command() -> str:
+    """The command that started this program, as a person would type it."""
+    return shlex.join(["python", "-m", f"experiments.{_name()}", *sys.argv[1:]])
+
+
+def _name() -> str:
+    path = pathlib.Path(sys.argv[0])
+    return path.parent.name if path.stem == "__main__" else path.stem
+
+
 def use_compilation_cache(cache_dir: str | None) -> None:
     """Keep compiled programs on disk, so that a second start of the same run compiles nothing."""
     import jax
@@ -81,7 +93,7 @@ def use_compilation_cache(cache_dir: str | None) -> None:
 
 def _fail(problem: Exception | str, code: int) -> None:
     text = " ".join(str(problem).split())
-    print(f"{pathlib.Path(sys.argv[0]).stem}: {text}", file=sys.stderr, flush=True)
+    print(f"{_name()}: {text}", file=sys.stderr, flush=True)
     # Background writers may still hold the interpreter after a failure; what is on disk is whole.
     sys.stdout.flush()
     os._exit(code)

@@ -1,8 +1,6 @@
 """Run a study: every arm with every seed, the shared metrics, and the report. The same command resumes it."""
 
 import pathlib
-import shlex
-import sys
 import time
 
 from absl import flags
@@ -15,8 +13,8 @@ from experiments import program
 from experiments.studies.config import StudyConfig
 
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the study (required); an unfinished study is resumed")
-MAX_PARALLEL = flags.DEFINE_integer("max_parallel", 2, "cells that run at the same time, each on its share of the cores",
-                                    lower_bound=1)
+MAX_PARALLEL = flags.DEFINE_integer("max_parallel", 2, "cells that run at the same time, each on its share of the "
+                                                       "cores", lower_bound=1)
 DRY_RUN = flags.DEFINE_bool("dry_run", False, "print the cells and the ledger, run nothing")
 
 
@@ -56,15 +54,14 @@ def _write_cells(study: StudyConfig, workdir: pathlib.Path, data) -> dict[pathli
     if not (workdir / "study.json").exists():
         plan = make_plan(study, data)
         print(ledger_text(plan, data.tokenizer.vocabulary), flush=True)
-        command = shlex.join(["python", "-m", "experiments.study", *sys.argv[1:]])
         metrics = describe(study.evaluation, study.base.data.length)
         write_json_atomic(workdir / "study.json",
-                          study_record(study, plan, describe_environment(data), command, metrics))
+                          study_record(study, plan, describe_environment(data), program.command(), metrics))
     record = read_json(workdir / "study.json")
     cells = {}
     for seed in record["seeds"]:
         for arm in record["arms"]:
-            cell = workdir / "cells" / arm["slug"] / f"seed_{seed}"
+            cell = workdir / record["cells"].format(arm=arm["slug"], seed=seed)
             label = f"{arm['name']}, seed {seed}"
             run = from_dict(RunConfig, record["configs"][arm["slug"]]).replace(seed=seed)
             write_json_atomic(cell / "cell.json", {"label": label, "run": to_dict(run),
@@ -88,15 +85,17 @@ def _run(cells: dict[pathlib.Path, str], workdir: pathlib.Path) -> list[str]:
                   flush=True)
         else:
             failed.append(cells[cell])
-            print(f"[{done + ended:>2}/{len(cells)}] {cells[cell]:<45} FAILED: {_last_line(cell)}", flush=True)
+            print(f"[{done + ended:>2}/{len(cells)}] {cells[cell]:<45} FAILED: {_why(cell)}", flush=True)
     return failed
 
 
-def _last_line(cell: pathlib.Path) -> str:
-    if (cell / "failed.json").exists():
-        return read_json(cell / "failed.json")["error"]
-    lines = (cell / "cell.log").read_text(errors="replace").strip().splitlines()
-    return f"{lines[-1] if lines else 'no output'} (see {cell / 'cell.log'})"
+def _why(cell: pathlib.Path) -> str:
+    """Why a cell failed: as it says itself, or, where it could not say any more, the last line of its log."""
+    path = cell / "failed.json"
+    if not path.exists():
+        lines = (cell / "cell.log").read_text(errors="replace").strip().splitlines()
+        write_json_atomic(path, {"error": f"killed; its last line was: {lines[-1] if lines else '(none)'}"})
+    return f"{read_json(path)['error']} (see {cell / 'cell.log'})"
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ def main(config: RunConfig, arguments: list[str]) -> int | None:
     from arch_zoo.data.prepare import prepare_data
     from arch_zoo.files import read_json, write_json_atomic
     from arch_zoo.training import loop
-    from arch_zoo.training.workdir import RESULT_FILE, claim
+    from arch_zoo.training.workdir import RESULT_FILE, claim, describe_environment
+    from experiments.studies.plan import record_of_run
 
     workdir = pathlib.Path(WORKDIR.value)
     with claim(workdir, config):
@@ -29,7 +30,11 @@ def main(config: RunConfig, arguments: list[str]) -> int | None:
             logging.info("%s is done already", workdir)
         else:
             program.use_compilation_cache(config.data.cache_dir)
-            result = loop.train(config, prepare_data(config.data), workdir)
+            data = prepare_data(config.data)
+            if not (workdir / "study.json").exists():
+                write_json_atomic(workdir / "study.json", record_of_run(config, data, f"Run {workdir.name}",
+                                                                        describe_environment(data), program.command()))
+            result = loop.train(config, data, workdir)
             write_json_atomic(workdir / RESULT_FILE, result)
     print(f"{workdir}: {result['steps']} steps, {result['tokens']:,} tokens, held-out loss of "
           f"{config.objective.name} {result['evaluation_loss']:.4f}, {result['train_seconds']:.0f} s of training; "

@@ -39,8 +39,8 @@ def make_ledger(config: RunConfig, vocabulary: Vocabulary) -> Ledger:
                                                       objective.loss_positions(length))
     tokens = config.steps * config.batch_size * length
     flops_per_token = (1 + BACKWARD) * forward / length
-    return Ledger(params=sum(sizes.values()),
-                  non_embedding_params=sum(size for path, size in sizes.items() if "embedding" not in path.rsplit("[")[-1]),
+    non_embedding = sum(size for path, size in sizes.items() if "embedding" not in path.rsplit("[")[-1])
+    return Ledger(params=sum(sizes.values()), non_embedding_params=non_embedding,
                   flops_per_token=flops_per_token, flops=flops_per_token * tokens, tokens=tokens,
                   loss_tokens=config.steps * config.batch_size * objective.loss_positions(length), steps=config.steps)
 

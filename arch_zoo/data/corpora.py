@@ -1,6 +1,6 @@
 """Where text comes from: `open_corpus` turns `data.corpus` into a Corpus, whatever kind it is.
 
-A kind is a class with `name`, `fingerprint` and `documents(split)`. Splits that a source does not have itself are carved
+A kind is a class with `name`, `fingerprint` and `documents(split)`. Splits that a source does not have are carved
 out of its train split by a hash of each document's content, so documents stay where they are when others are added.
 """
 
@@ -119,7 +119,8 @@ class LocalText(_Carved):
             return dict.fromkeys(self._files, "train")
         splits = {path: _NAMED[(match[1] or match[3]).lower()] for path, match in matches.items() if match}
         if "train" not in splits.values():
-            raise UserError(f"{self._root}: has files for {' and '.join(sorted(set(splits.values())))}, none for train; "
+            there = " and ".join(sorted(set(splits.values())))
+            raise UserError(f"{self._root}: has files for {there}, none for train; "
                             f"name the training text train…")
         if strays := [path for path in self._files if path not in splits]:
             raise UserError(f"{strays[0]}: belongs to no split, while other files are named after splits; "
@@ -191,7 +192,7 @@ def _lines(path: pathlib.Path) -> Iterator[str]:
             try:
                 line = raw.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise UserError(f"{path}: not UTF-8 at byte offset {offset + error.start} ({error.reason}); convert it, "
+                raise UserError(f"{path}: not UTF-8 at byte {offset + error.start} ({error.reason}); convert it, "
                                 f"for example with iconv -t utf-8") from None
             if offset == 0:
                 line = line.removeprefix("\ufeff")
@@ -237,7 +238,7 @@ class TfdsText(_Carved):
             try:
                 yield text.decode("utf-8")
             except (AttributeError, UnicodeDecodeError):
-                raise UserError(f"{self.name}: feature {self._field!r} of {split} record {number} is not text") from None
+                raise UserError(f"{self.name}: feature {self._field!r} of {split} record {number} is no text") from None
 
 
 def tfds_builder(corpus: str):

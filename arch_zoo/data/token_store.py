@@ -1,7 +1,7 @@
 """Tokens on disk: one flat array per split, memory-mapped, with the places where documents begin.
 
-A store is a directory: `tokens.bin` (uint16 where the vocabulary fits, else uint32, little-endian), `offsets.bin` (int64) and `meta.json`,
-which has their sizes and SHA-256. Every document is BOS, its tokens, EOS.
+A store is a directory: `tokens.bin` (uint16 where the vocabulary fits, else uint32, little-endian), `offsets.bin`
+(int64) and `meta.json`, which has their sizes and SHA-256. Every document is BOS, its tokens, EOS.
 """
 
 import array

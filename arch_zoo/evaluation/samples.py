@@ -9,7 +9,7 @@ from arch_zoo.training.loop import Setup
 
 
 def sample(setup: Setup, parameters: Any, row: int = 0, predictions: int = 12) -> dict[str, Any]:
-    """One held-out example as JSON: its streams as pieces, with what the objective put there marked, and predictions."""
+    """One held-out example as JSON: its streams in pieces, the objective's own ones marked, and predictions."""
     batch = jax.tree.map(lambda x: x[row:row + 1], setup.evaluation.evaluation_batch_at(0))
     apply = jax.jit(lambda p, b: setup.model.apply({"params": p}, b, setup.visibility, train=False))
     probabilities = np.asarray(jax.nn.softmax(apply(parameters, batch)[0], axis=-1))

@@ -64,7 +64,7 @@ class Block(nn.Module):
 
 
 class Stack(nn.Module):
-    """`depth` blocks under one visibility, with the position scheme's bias, and the final norm where placement needs it.
+    """`depth` blocks under one visibility, with the position scheme's bias, and a final norm where placement needs it.
 
     The blocks' parameters are stacked along a leading axis `l`. Whether they run unrolled (static slices) or as a
     scan, rematerialised or not, changes neither the tree nor the numbers.
@@ -87,7 +87,8 @@ class Stack(nn.Module):
         which_l = [distinct.index(windows[i % len(windows)]) for i in range(self.depth)]
 
         block = Block(c, self.cross_attention, self.depth * (3 if self.cross_attention else 2), parent=None)
-        blocks = self.param("blocks", functools.partial(_stacked_parameters, block, self.depth, x_btd, visible_wbqk[0], around))
+        stacked = functools.partial(_stacked_parameters, block, self.depth, x_btd, visible_wbqk[0], around)
+        blocks = self.param("blocks", stacked)
         drops = train and self.has_rng("dropout")
         key = self.make_rng("dropout") if drops else None
 

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from arch_zoo.config import ModelConfig
+from arch_zoo.examples import Lengths
 from arch_zoo.layers.block import Stack
 from arch_zoo.layers.embedding import Embedding
 from arch_zoo.layers.visibility import Visibility
-from arch_zoo.examples import Lengths
 from arch_zoo.models.architecture import Architecture, Batch
 from arch_zoo.models.formulas import head_flops, stack_flops
 from arch_zoo.models.heads import VocabularyHead, take_positions

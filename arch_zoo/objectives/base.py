@@ -48,7 +48,7 @@ class Objective(Settings):
 
     def loss(self, model: nn.Module, parameters: Mapping, batch: Batch, visibility: Visibility, *, train: bool,
              rngs: Mapping[str, jax.Array] | None = None) -> tuple[jax.Array, jax.Array]:
-        """(sum of the losses in nats, sum of the weights): never a mean, so that sums of parts are sums of the whole."""
+        """(sum of the losses in nats, sum of the weights): never a mean, so that parts add up to the whole."""
         logits = model.apply({"params": parameters}, batch, visibility, train=train, rngs=rngs)
         return jnp.sum(cross_entropy(logits, batch.targets) * batch.loss_weights), jnp.sum(batch.loss_weights)
 

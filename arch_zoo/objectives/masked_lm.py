@@ -38,7 +38,7 @@ class MaskedLM(Objective):
 
     def check(self) -> None:
         if self.mask_share + self.random_share > 1 + 1e-9:
-            raise FieldError("random_share", f"{self.random_share} and mask_share={self.mask_share} are above 1 together")
+            raise FieldError("random_share", f"{self.random_share} and mask_share={self.mask_share} exceed 1 together")
 
     def refusal(self, length: int, sentinels: int) -> str | None:
         if round(self.rate * length) < 1:
@@ -71,7 +71,8 @@ class MaskedLM(Objective):
     def conditional(self, context: Sequence[int], continuation: Sequence[int], vocabulary: Vocabulary) -> list[InPlace]:
         raise Undefined("a masked LM defines no left-to-right likelihood")
 
-    def plausibility(self, context: Sequence[int], continuation: Sequence[int], vocabulary: Vocabulary) -> list[InPlace]:
+    def plausibility(self, context: Sequence[int], continuation: Sequence[int],
+                     vocabulary: Vocabulary) -> list[InPlace]:
         """Pseudo-log-likelihood (Salazar et al. 2020): each token masked in turn, all others visible."""
         whole = one_row(vocabulary.bos_id, context, continuation, vocabulary.eos_id)
         rows = []

@@ -1,5 +1,6 @@
 """Checkpoints: Orbax, written in the background; the latest two and the best are kept, damaged ones passed over."""
 
+import copy
 import json
 import operator
 import pathlib
@@ -36,9 +37,10 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(directory.absolute(), options=options)
 
     def save(self, step: int, state: Any, notes: dict[str, Any], evaluation_loss: float) -> None:
-        """Begin to save a state, with JSON-ready notes, under the number of steps done. Waits for the save before it."""
-        state = jax.tree.map(jnp.copy, state)  # the writer reads it while the next step reuses the original's memory
-        notes = {**notes, "checksum": checksum(state)}
+        """Begin to save a state, with JSON-ready notes, under the number of steps done; a save before it ends first."""
+        # The writer reads both while training goes on: the next step reuses the state's memory, and lists grow.
+        state, notes = jax.tree.map(jnp.copy, state), copy.deepcopy(notes)
+        notes["checksum"] = checksum(state)
         self._manager.save(step, args=ocp.args.Composite(state=ocp.args.StandardSave(state),
                                                          notes=ocp.args.JsonSave(notes)),
                            metrics={_METRIC: evaluation_loss})

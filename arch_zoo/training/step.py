@@ -20,7 +20,7 @@ Metrics = dict[str, jax.Array]
 
 
 def make_gradient(objective, model: nn.Module, visibility: Visibility, *, seed: int, accumulate: int) -> Callable:
-    """`gradient(parameters, batch, step, axis)` -> (gradient of the mean loss, sum of the losses, sum of the weights)."""
+    """`gradient(parameters, batch, step, axis)` -> (gradient of the mean loss, sum of losses, sum of weights)."""
 
     def loss_sum(parameters, batch: Batch, key):
         total, weight = objective.loss(model, parameters, batch, visibility, train=True, rngs={"dropout": key})
@@ -37,7 +37,7 @@ def make_gradient(objective, model: nn.Module, visibility: Visibility, *, seed: 
         if accumulate == 1:
             (total, weight), grads = sums(parameters, batch, key)
         else:
-            # Part m takes rows m, m + accumulate, …: the batch's leading axis, over which devices share it, stays whole.
+            # Part m takes rows m, m + accumulate, …: the leading axis, over which devices share the batch, stays whole.
             pieces = jax.tree.map(lambda x: x.reshape(-1, accumulate, *x.shape[1:]).swapaxes(0, 1), batch)
             nothing = (jax.tree.map(jnp.zeros_like, parameters), jnp.zeros(()), jnp.zeros(()))
             (grads, total, weight), _ = jax.lax.scan(part, nothing, pieces)

@@ -7,12 +7,12 @@ import pathlib
 import textwrap
 from typing import Any
 
-from arch_zoo.files import write_json_atomic, write_text_atomic
+from arch_zoo.files import write_bytes_atomic, write_json_atomic, write_text_atomic
 from experiments.report.findings import Comparison, Findings, answer, find, metrics_in_words
 from experiments.report.page import html_page, markdown_page
 from experiments.report.plots import draw_plots
 from experiments.report.record import Study, load_study
-from experiments.report.tables import Entry, Table, results_table
+from experiments.report.tables import Entry, Table, ledger_table, results_table
 
 
 def build_report(workdir: str | os.PathLike) -> pathlib.Path:
@@ -25,7 +25,7 @@ def build_report(workdir: str | os.PathLike) -> pathlib.Path:
     findings = find(study)
     plots = draw_plots(findings)
     for name, images in plots.items():
-        _write_bytes_atomic(workdir / "plots" / f"{name}.png", images["png"])
+        write_bytes_atomic(workdir / "plots" / f"{name}.png", images["png"])
     write_text_atomic(workdir / "results.csv", results_csv(study))
     write_json_atomic(workdir / "results.json", results_json(findings))
     write_text_atomic(workdir / "report.md", markdown_page(findings, list(plots)))
@@ -40,8 +40,10 @@ def terminal_summary(workdir: str | os.PathLike) -> str:
     parts = [f"{len(cells)} of {len(findings.study.cells)} cells have no result: "
              + "; ".join(f"{findings.study.names[cell.arm]}, seed {cell.seed} ({cell.problem})" for cell in cells)
              for cells in [findings.study.unfinished()] if cells]
-    parts.append(_plain(results_table(findings)))
-    parts.append(metrics_in_words(findings))
+    if findings.study.metrics:
+        parts += [_plain(results_table(findings)), metrics_in_words(findings)]
+    else:
+        parts.append(_plain(ledger_table(findings.study)))
     parts += [f"{judged.verdict}: {judged.claim['text']} ({judged.claim['source']}). {judged.words}"
               for judged in findings.claims]
     return "\n\n".join(part if "\n" in part else textwrap.fill(part, 110) for part in parts)
@@ -101,10 +103,3 @@ def _comparison_json(c: Comparison) -> dict[str, Any]:
     return {**record, "advantage": interval.mean, "low": interval.low, "high": interval.high,
             "by_seed": list(c.paired.differences), "spread": c.paired.spread, "effect_size": c.paired.effect_size,
             "p": c.paired.p, "p_holm": c.p}
-
-
-def _write_bytes_atomic(path: pathlib.Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

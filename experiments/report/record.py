@@ -119,18 +119,18 @@ def load_study(workdir: pathlib.Path) -> Study:
     """Read a study's directory. UserError where it is none; cells that failed or are missing are part of the record."""
     path = workdir / "study.json"
     if not path.is_file():
-        raise UserError(f"{workdir}: not the directory of a study (it has no study.json)")
+        raise UserError(f"{workdir}: not the directory of a study or a run (it has no study.json)")
     record = read_json(path)
-    missing = [key for key in ("arms", "seeds", "metrics", "reference", "configs", "ledger") if key not in record]
+    missing = [key for key in ("arms", "seeds", "cells", "metrics", "reference", "configs", "ledger") if key not in record]
     if missing:
         raise UserError(f"{path}: not the record of a study: it lacks {', '.join(missing)}")
-    cells = {(arm["slug"], seed): _load_cell(workdir, arm["slug"], seed)
+    cells = {(arm["slug"], seed): _load_cell(workdir, record["cells"], arm["slug"], seed)
              for arm in record["arms"] for seed in record["seeds"]}
     return Study(record, cells)
 
 
-def _load_cell(workdir: pathlib.Path, slug: str, seed: int) -> Cell:
-    directory = workdir / "cells" / slug / f"seed_{seed}"
+def _load_cell(workdir: pathlib.Path, where: str, slug: str, seed: int) -> Cell:
+    directory = workdir / where.format(arm=slug, seed=seed)
     problem, result = "", {}
     try:
         if (directory / "result.json").exists():

@@ -28,12 +28,18 @@ class Claim(Settings):
 
     text: str = setting("", "the claim in words")
     source: str = setting("", "paper and table")
+    numbers: str = setting("", "what the paper measured")
+    verified: bool = setting(True, "the numbers were read in the paper, not remembered")
     metric: str = setting("", "key of a shared metric")
     better_arm: str = setting("", "slug of the arm that should be ahead")
     worse_arm: str = setting("", "slug of the other")
     expectation: Literal["holds", "reverses at this scale", "null"] = setting("holds", "what this scale should show, "
                                                                               "decided before running")
     band: float = setting(0.0, "for null: differences below this count as none", low=0)
+
+    def check(self) -> None:
+        if self.expectation == "null" and self.band == 0:
+            raise FieldError("band", "an expectation of null needs a band above 0: the difference that counts as none")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -100,7 +100,8 @@ def describe(evaluation: EvaluationConfig, length: int) -> list[dict[str, Any]]:
     accuracy = {"better": "higher", "unit": "accuracy"}
     if evaluation.minimal_pairs is None:
         pairs = [{"key": "minimal_pairs/swap", "title": "Swapped words", **accuracy, "chance": 0.5,
-                  "about": "share of held-out sentences that score above themselves with two neighbouring words swapped"},
+                  "about": "share of held-out sentences that score above themselves with two neighbouring words "
+                           "swapped"},
                  {"key": "minimal_pairs/replace", "title": "Replaced word", **accuracy, "chance": 0.5,
                   "about": "share of held-out sentences that score above themselves with one word replaced by another "
                            "of the same frequency band"}]
@@ -112,7 +113,7 @@ def describe(evaluation: EvaluationConfig, length: int) -> list[dict[str, Any]]:
          "about": f"of the second {length - length // 2} tokens of held-out windows given the first {length // 2}"},
         *pairs,
         {"key": "classification/shared", "title": "Classification, same visibility", **accuracy, "chance": 0.1,
-         "about": "which of ten packages a docstring comes from, after fine-tuning; every stack bidirectional, mean over "
-                  "tokens"},
+         "about": "which of ten packages a docstring comes from, after fine-tuning; every stack bidirectional, mean "
+                  "over tokens"},
         {"key": "classification/own", "title": "Classification, own visibility", **accuracy, "chance": 0.1,
          "about": "the same, each arm read under its own visibility"}]

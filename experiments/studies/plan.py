@@ -13,7 +13,7 @@ from arch_zoo.data.tokenizers import Vocabulary
 from arch_zoo.errors import UserError
 from arch_zoo.training.loop import Setup
 from arch_zoo.training.parallel import choose_devices, make_parallel
-from experiments.studies.config import StudyConfig, refuse_undeclared
+from experiments.studies.config import Arm, StudyConfig, refuse_undeclared
 
 _TOLERANCE = {"tokens": 0.01, "steps": 0.0, "flops": 0.02, "params": 0.05, "seconds": 0.05}
 
@@ -132,9 +132,18 @@ def _short(number: float) -> str:
     return f"{number:.3g}"
 
 
+def record_of_run(config: RunConfig, data: Data, title: str, environment: dict[str, Any],
+                  command: str) -> dict[str, Any]:
+    """study.json of a single run: a study of one arm and one seed, whose cell is the directory itself."""
+    arm = Arm(f"{config.model.architecture.name}, {config.objective.name}", {})
+    study = StudyConfig(title=title, base=config, arms=(arm,), match="steps")
+    record = study_record(study, make_plan(study, data), environment, command, metrics=[])
+    return {**record, "seeds": [config.seed], "cells": "."}
+
+
 def study_record(study: StudyConfig, plan: Plan, environment: dict[str, Any], command: str,
                  metrics: list[dict[str, Any]]) -> dict[str, Any]:
-    """study.json: everything the report needs to know besides the cells."""
+    """study.json: everything the report needs to know besides the cells, and where they lie."""
     from arch_zoo.settings import flatten, to_dict
     from experiments.studies.config import differing_fields
 
@@ -143,7 +152,7 @@ def study_record(study: StudyConfig, plan: Plan, environment: dict[str, Any], co
     return {"name": study.title, "title": study.title, "question": study.question, "command": command,
             "arms": [{"name": arm.name, "slug": arm.slug, "overrides": arm.overrides} for arm in study.arms],
             "varies": list(study.varies), "match": study.match, "seeds": list(range(study.seeds)),
-            "reference": study.reference_arm, "metrics": metrics,
+            "cells": "cells/{arm}/seed_{seed}", "reference": study.reference_arm, "metrics": metrics,
             "claims": [to_dict(claim) for claim in study.claims],
             "configs": {slug: to_dict(config) for slug, config in plan.configs.items()},
             "asserted_equal": {path: value for path, value in flatten(any_config).items() if path not in differs},

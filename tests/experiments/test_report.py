@@ -42,7 +42,7 @@ def make_study(workdir: pathlib.Path, seeds: int = 3, claims: tuple = (), run: b
         "arms": [{"name": name, "slug": slug, "overrides": {"objective": objective}}
                  for (name, objective), slug in zip(ARMS.items(), (ENCODER, DECODER, PREFIX, SEQ2SEQ), strict=True)],
         "varies": ["model.architecture", "objective"], "match": "tokens", "seeds": list(range(seeds)),
-        "reference": DECODER, "metrics": METRICS, "claims": list(claims),
+        "reference": DECODER, "metrics": METRICS, "claims": list(claims), "cells": "cells/{arm}/seed_{seed}",
         "configs": {slug: {"objective": {"name": objective}} for slug, objective in
                     zip((ENCODER, DECODER, PREFIX, SEQ2SEQ), ARMS.values(), strict=True)},
         "asserted_equal": {"steps": 400, "optimizer.learning_rate": 0.003, "model.windows": []},
@@ -227,3 +227,16 @@ def test_no_study_is_one_line(tmp_path):
     ran = subprocess.run([sys.executable, "-m", "experiments.report", str(tmp_path)], cwd=root, capture_output=True,
                          text=True)
     assert ran.returncode != 0 and ran.stderr.count("\n") == 1 and "study.json" in ran.stderr
+
+
+def test_a_single_run_has_a_report_of_its_own(tmp_path):
+    """One arm, one seed, no shared metric: curves, costs and config, and nothing that compares."""
+    make_study(tmp_path, run=False)
+    record = json.loads((tmp_path / "study.json").read_text())
+    write_json_atomic(tmp_path / "study.json", {**record, "title": "Run base", "arms": record["arms"][1:2], "seeds": [4],
+                                                "metrics": [], "cells": ".", "differs": {}})
+    make_cell(tmp_path, arm=1, seed=4)
+    page = build_report(tmp_path).read_text()
+    assert "Run report" in page and "Learning curves" in page
+    assert "The answer" not in page and "against the reference" not in page and "can and cannot show" not in page
+    assert "1.06 M" in terminal_summary(tmp_path)

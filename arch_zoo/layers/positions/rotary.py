@@ -23,7 +23,7 @@ class Rotary(Position):
 
     def refusal(self, head_dim: int) -> str | None:
         if self._rotated(head_dim) % 2:
-            return f"rotary turns pairs, but {self._rotated(head_dim)} of {head_dim} entries of a head are to be rotated"
+            return f"rotary turns pairs, but {self._rotated(head_dim)} of {head_dim} entries of a head are to be turned"
         return None
 
     def rotate(self, x_bthd: jax.Array, positions_bt: jax.Array) -> jax.Array:

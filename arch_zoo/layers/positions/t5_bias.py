@@ -41,7 +41,7 @@ class T5Bias(Position):
 
     def check(self) -> None:
         if self.max_distance <= self.buckets // 2:
-            raise FieldError("max_distance", f"{self.max_distance} must be above half the buckets ({self.buckets // 2})")
+            raise FieldError("max_distance", f"{self.max_distance} is not above half the buckets ({self.buckets // 2})")
 
     def bias(self, param: MakeParam, positions_bt: jax.Array, heads: int, bidirectional: bool) -> jax.Array:
         table_nh = param("relative_bias", nn.initializers.normal(self.std), (self.buckets, heads))
