@@ -1,0 +1,31 @@
+# make compare: the default study, from nothing to its report. make test: the tests. Both make .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: compare test test-slow lint clean
+
+compare: .venv/installed
+	$(BIN)/python -m experiments.study --config=configs/studies/families.py --workdir=runs/families
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
+
+test-slow: .venv/installed-test
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup -m slow
+
+lint: .venv/installed-test
+	$(BIN)/ruff check .
+
+clean:
+	rm -rf .venv *.egg-info
+
+.venv/installed: setup.cfg constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "arch_zoo needs Python 3.11 or newer, and $(PYTHON) is %d.%d; name another: make PYTHON=python3.12" % sys.version_info[:2])'
+	@echo "installing into .venv, once (a minute or two)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/installed-test: .venv/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $@
