@@ -73,7 +73,8 @@ def _guarded(main: Callable[..., int | None], *arguments) -> int:
 
 def command() -> str:
     """The command that started this program, as a person would type it."""
-    return shlex.join(["python", "-m", f"experiments.{_name()}", *sys.argv[1:]])
+    module = sys.modules["__main__"].__spec__.name.removesuffix(".__main__")
+    return shlex.join(["python", "-m", module, *sys.argv[1:]])
 
 
 def _name() -> str:

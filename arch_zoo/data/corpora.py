@@ -28,6 +28,7 @@ _SUFFIXES = (".txt", ".text", ".jsonl")
 # train.txt, valid-00001.jsonl, test/…; but testimony.txt is an ordinary name
 _SPLIT_NAME = re.compile(r"(train|valid|test)(ing|ation)?(?![a-z])|(dev|val)(?![a-z])", re.IGNORECASE)
 _NAMED = {"train": "train", "valid": "validation", "val": "validation", "dev": "validation", "test": "test"}
+_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can spell half of a pair, UTF-8 cannot
 
 
 class Corpus(Protocol):
@@ -100,12 +101,13 @@ class LocalText(_Carved):
 
     def _find_files(self) -> list[pathlib.Path]:
         root = self._root
-        if not root.exists():
+        if not root.exists() or not self.name:  # an empty name would be the current directory
             siblings = [str(root.parent / n) for n in os.listdir(root.parent)] if root.parent.is_dir() else []
             raise UserError(f"data.corpus={self.name}: no such file or folder."
                             f"{did_you_mean(self.name, [*siblings, PythonDocs.name])} "
                             f"A corpus is python_docs, a path, tfds:NAME or tokens:DIR")
-        files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.suffix.lower() in _SUFFIXES)
+        files = [root] if root.is_file() else sorted(
+            p for p in root.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
         if not files:
             raise UserError(f"{root}: no text in this folder; files end in {', '.join(_SUFFIXES)}")
         if not any(path.stat().st_size for path in files):
@@ -172,6 +174,8 @@ class LocalText(_Carved):
                 value = json.loads(line)
             except json.JSONDecodeError as error:
                 raise UserError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno})") from None
+            except (ValueError, RecursionError) as error:  # a number too long, brackets too deep
+                raise UserError(f"{path}:{number}: cannot be read as JSON ({error})") from None
             if isinstance(value, dict) and self._field not in value:
                 raise UserError(f"{path}:{number}: has no field {self._field!r}.{did_you_mean(self._field, value)} "
                                 f"data.text_field names the field with the text; here are: {', '.join(value)}")
@@ -179,6 +183,8 @@ class LocalText(_Carved):
             if not isinstance(text, str):
                 raise UserError(f"{path}:{number}: expected a string or an object with the string "
                                 f"{self._field!r}, got {line.strip()[:60]}")
+            if _SURROGATE.search(text):
+                raise UserError(f"{path}:{number}: not text: has half of a surrogate pair")
             yield text
 
 
@@ -248,7 +254,7 @@ def tfds_builder(corpus: str):
 
         import arch_zoo.data.tfds_python_docs  # noqa: F401  (importing registers it)
     except ImportError as error:
-        raise UserError(f"{corpus}: needs TensorFlow Datasets ({error}); pip install 'arch_zoo[tfds]'") from None
+        raise UserError(f"{corpus}: needs TensorFlow Datasets ({error}); pip install tensorflow-datasets importlib_resources") from None
     for package in ("text", "translate", "summarization"):  # older datasets register only when these are imported
         with contextlib.suppress(ImportError):
             importlib.import_module(f"tensorflow_datasets.{package}")
@@ -259,7 +265,9 @@ def tfds_builder(corpus: str):
         if config and config not in configs:
             raise UserError(f"{corpus}: there is no such config.{did_you_mean(config, configs)} "
                             f"There are {', '.join(list(configs)[:12]) or 'none'}{' …' if len(configs) > 12 else ''}")
-        return tfds.builder(name, file_format="array_record")
+        builder = tfds.builder(name)
+        # What is prepared has its format, which TfdsText judges.
+        return builder if builder.info.splits else tfds.builder(name, file_format="array_record")
     except tfds.core.DatasetNotFoundError:
         known = [f"tfds:{n}" for n in tfds.list_builders(with_community_datasets=False)]
         raise UserError(f"{corpus}: TensorFlow Datasets has no such dataset.{did_you_mean(corpus, known)} "
@@ -275,6 +283,11 @@ def prepare_tfds(corpus: str) -> str:
     builder = tfds_builder(corpus)
     try:
         builder.download_and_prepare()
+    except OSError as error:
+        if error.errno is not None:  # of the disk, not of the network
+            raise
+        raise UserError(f"{corpus}: could not be fetched ({' '.join(str(error).split())[:200]}); prepare it on a "
+                        f"machine that reaches it, and set TFDS_DATA_DIR to a copy") from None
     except ImportError as error:  # TFDS fetches and unpacks its own datasets with TensorFlow, the largest with Beam
         raise UserError(f"{corpus}: preparing it needs {error.name or 'TensorFlow'}; "
                         f"pip install 'arch_zoo[tfds-prepare]', once, on any machine") from None

@@ -78,7 +78,6 @@ class Prefetcher:
             if self._stop.is_set() or item[1] is not None:
                 return
 
-
     def next(self) -> Any:
         """The value of the next step; raises what making it raised."""
         value, error = self._queue.get()

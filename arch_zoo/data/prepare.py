@@ -60,9 +60,21 @@ def _open_or_write(home: pathlib.Path, corpus: Corpus, tokenizer: Tokenizer) -> 
             shutil.copyfile(tokenizer.model_path, temporary / MODEL_FILE)
             for split in SPLITS:
                 write_store(temporary / split, corpus.documents(split), tokenizer, corpus.fingerprint)
-    if missing := [split for split in SPLITS if not (home / split).is_dir()]:
-        raise DamagedStore(f"{home / missing[0]}: missing")
-    return {split: TokenStore(home / split) for split in SPLITS}
+    stores = _open_stores(home)
+    for store in stores.values():
+        if (store.tokenizer_sha256, store.corpus_fingerprint) != (tokenizer.sha256, corpus.fingerprint):
+            raise DamagedStore(f"{store.path}: says that it was made of another text or by another tokenizer")
+    return stores
+
+
+def _open_stores(home: pathlib.Path) -> dict[str, TokenStore]:
+    if lacking := [name for name in (MODEL_FILE, *SPLITS) if not (home / name).exists()]:
+        raise DamagedStore(f"{home}: has no {lacking[0]}; a directory of tokens holds {MODEL_FILE} and the stores "
+                           f"{', '.join(SPLITS)}")
+    stores = {split: TokenStore(home / split) for split in SPLITS}
+    if any(store.tokenizer_sha256 != sha256_of_file(home / MODEL_FILE) for store in stores.values()):
+        raise DamagedStore(f"{home / MODEL_FILE}: is not the tokenizer that made these tokens")
+    return stores
 
 
 def _open_tokens(config: "DataConfig") -> Data:
@@ -70,12 +82,7 @@ def _open_tokens(config: "DataConfig") -> Data:
     if not home.is_dir():
         siblings = [str(path) for path in home.parent.glob("*") if path.is_dir()]
         raise UserError(f"data.corpus={config.corpus}: no such directory.{did_you_mean(str(home), siblings)}")
-    if lacking := [name for name in (MODEL_FILE, *SPLITS) if not (home / name).exists()]:
-        raise UserError(f"{home}: has no {lacking[0]}; a directory of tokens holds {MODEL_FILE} and the stores "
-                        f"{', '.join(SPLITS)}")
-    stores = {split: TokenStore(home / split) for split in SPLITS}
-    if any(store.tokenizer_sha256 != sha256_of_file(home / MODEL_FILE) for store in stores.values()):
-        raise UserError(f"{home / MODEL_FILE}: is not the tokenizer that made these tokens")
+    stores = _open_stores(home)
     tokenizer = Tokenizer(home / MODEL_FILE)
     require_sentinels(tokenizer, config.tokenizer.sentinels)
     return Data(None, tokenizer, stores, stores["train"].corpus_fingerprint, home)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from arch_zoo.data.tokenizers import Tokenizer
 
 _FORMAT = 1
+_DTYPES = ("<u2", "<u4")
 _TOKENS, _OFFSETS, _META = "tokens.bin", "offsets.bin", "meta.json"
 _BATCH_CHARACTERS = 1_000_000  # of text that is encoded at once: enough to fill the cores, little memory
 _verified: set[tuple] = set()  # files whose hash this process has checked, by path, size, time and hash
@@ -66,7 +67,8 @@ class TokenStore:
             raise DamagedStore(str(error)) from None
         known = {"format", "dtype", "tokens", "documents", "tokens_sha256", "offsets_sha256", "tokenizer_sha256",
                  "corpus_fingerprint"}
-        if not isinstance(meta, dict) or not known <= meta.keys() or meta["format"] != _FORMAT:
+        if not (isinstance(meta, dict) and known <= meta.keys() and meta["format"] == _FORMAT
+                and meta["dtype"] in _DTYPES):
             raise DamagedStore(f"{self.path / _META}: not the description of a token store of format {_FORMAT}")
         return meta
 
@@ -90,7 +92,7 @@ def write_store(path: str | os.PathLike, documents: Iterable[str], tokenizer: "T
                 corpus_fingerprint: str) -> None:
     """Encode `documents` into a new store at `path`, as they come. Several processes may do so at once."""
     vocabulary = tokenizer.vocabulary
-    dtype = np.dtype("<u2" if vocabulary.size <= 1 << 16 else "<u4")
+    dtype = np.dtype(_DTYPES[vocabulary.size > 1 << 16])
     offsets, digest = array.array("q", [0]), hashlib.sha256()
     with atomic_directory(path) as temporary:
         with open(temporary / _TOKENS, "wb") as file:

@@ -91,7 +91,8 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """The text of `ids`; special ids give nothing, bytes that are not UTF-8 the replacement character."""
-        return self._model.decode(np.asarray(ids, np.int64).tolist())
+        ids = np.asarray(ids, np.int64)
+        return self._model.decode(ids[~self.vocabulary.is_special[ids]].tolist())
 
     def pieces(self, ids: Sequence[int] | np.ndarray) -> list[str]:
         """The spelling of each id: "▁the", "<0x0A>", "<mask>", "<extra_id_0>"."""

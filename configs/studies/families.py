@@ -34,10 +34,22 @@ def get_config() -> StudyConfig:
         reference="decoder_causal_lm",
         fine_tuning=FineTuningConfig(examples=640),
         claims=(
-            Claim("A masked LM classifies better after fine-tuning than a causal LM", "BERT, Table 5",
-                  "classification/own", "encoder_masked_lm", "decoder_causal_lm", "reverses at this scale"),
-            Claim("An encoder-decoder does better than a prefix decoder trained by the same objective on the same "
-                  "number of tokens", "T5, Table 2", "bits_per_byte", "encoder_decoder_prefix_lm",
-                  "prefix_decoder_prefix_lm", "holds"),
+            Claim(text="Early in training, a causal LM classifies better than a masked LM once both are fine-tuned "
+                       "bidirectionally",
+                  source="Gisserot-Boukhlef et al. 2025, sequence classification by step",
+                  numbers="610M, after 2.4 G tokens 68.3 against 66.9, after 12 G 78.6 against 72.5 (after 95 G 83.5 "
+                          "against 86.4)",
+                  metric="classification/shared", better_arm="decoder_causal_lm", worse_arm="encoder_masked_lm"),
+            Claim(text="A masked LM classifies better than a causal LM, each fine-tuned under its own visibility",
+                  source="Devlin et al. 2018 (BERT), Table 5, both without next-sentence prediction",
+                  numbers="MNLI 83.9 against 82.1, MRPC 86.5 against 77.5, SST-2 92.6 against 92.1",
+                  metric="classification/own", better_arm="encoder_masked_lm", worse_arm="decoder_causal_lm",
+                  expectation="reverses at this scale"),
+            Claim(text="Span corruption prepares an encoder-decoder better for classification than prefix LM does",
+                  source="Raffel et al. 2020 (T5), Table 2",
+                  numbers="GLUE 83.28 against 79.56, SuperGLUE 71.36 against 64.29; the standard deviation of one run "
+                          "is 0.24 and 0.42",
+                  metric="classification/own", better_arm="encoder_decoder_span_corruption",
+                  worse_arm="encoder_decoder_prefix_lm"),
         ),
     )

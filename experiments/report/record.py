@@ -121,7 +121,8 @@ def load_study(workdir: pathlib.Path) -> Study:
     if not path.is_file():
         raise UserError(f"{workdir}: not the directory of a study or a run (it has no study.json)")
     record = read_json(path)
-    missing = [key for key in ("arms", "seeds", "cells", "metrics", "reference", "configs", "ledger") if key not in record]
+    needed = ("arms", "seeds", "cells", "metrics", "reference", "configs", "ledger")
+    missing = [key for key in needed if key not in record]
     if missing:
         raise UserError(f"{path}: not the record of a study: it lacks {', '.join(missing)}")
     cells = {(arm["slug"], seed): _load_cell(workdir, record["cells"], arm["slug"], seed)

@@ -1,0 +1,1 @@
+"""Measurements: each is a program that prints one table, with the versions and the device it was made on."""

@@ -1,0 +1,52 @@
+"""Seconds to trace and compile a training step by depth, for the unrolled and the scanned stack. No cache is used.
+
+    python -m benchmarks.compile_time --depths=4,12
+"""
+
+import time
+
+from absl import flags
+
+from arch_zoo.config import RunConfig
+from benchmarks.table import publish
+from experiments import program
+from experiments.environment import restart_in_fast_environment
+
+OUT = flags.DEFINE_string("out", None, "also write the table to this file")
+DEPTHS = flags.DEFINE_list("depths", ["4", "12"], "numbers of blocks")
+
+
+def main(config: RunConfig, arguments: list[str]) -> None:
+    """Compile once for each depth and way, in one process."""
+    restart_in_fast_environment()
+    from arch_zoo.data.prepare import prepare_data
+
+    data, rows = prepare_data(config.data), []
+    for depth in map(int, DEPTHS.value):
+        for scan in (False, True):
+            model = config.model.replace(depth=depth, scan=scan)
+            traced, compiled = _seconds(config.replace(model=model), data)
+            rows.append([str(depth), "scanned" if scan else "unrolled", f"{traced:.1f}", f"{compiled:.1f}",
+                         f"{traced + compiled:.1f}"])
+    publish("Compiling a training step", ["blocks", "stack", "tracing s", "compiling s", "together s"], rows, OUT.value)
+
+
+def _seconds(config: RunConfig, data) -> tuple[float, float]:
+    import jax
+
+    from arch_zoo.training.loop import Setup
+    from arch_zoo.training.parallel import choose_devices, make_parallel
+
+    setup = Setup.of(config, data)
+    parallel = make_parallel(config.parallel, choose_devices(config.devices), config.batch_size, config.accumulate)
+    batch = setup.train.batch_at(0)
+    abstract = jax.eval_shape(setup.initial_state, batch)
+    began = time.perf_counter()
+    lowered = parallel.compile_train(setup.train_step()).lower(abstract, batch)
+    traced = time.perf_counter()
+    lowered.compile()
+    return traced - began, time.perf_counter() - traced
+
+
+if __name__ == "__main__":
+    program.run(main, __doc__, RunConfig)

@@ -1,0 +1,36 @@
+"""Tokens a second of the input pipeline alone, on one core: `batch_at(step)` for each arm of a study.
+
+    python -m benchmarks.pipeline --config=configs/studies/families.py
+"""
+
+import os
+
+from absl import flags
+
+from benchmarks.table import median, publish, seconds_of
+from experiments import program
+from experiments.studies.config import StudyConfig
+
+OUT = flags.DEFINE_string("out", None, "also write the table to this file")
+BATCHES = flags.DEFINE_integer("batches", 200, "batches that are timed", lower_bound=5)
+
+
+def main(study: StudyConfig, arguments: list[str]) -> None:
+    """Time each arm's batches, each a different one."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    from arch_zoo.data.prepare import prepare_data
+    from arch_zoo.training.batches import training_batches
+
+    data, rows = prepare_data(study.base.data), []
+    for slug, config in study.arm_configs().items():
+        seconds = seconds_of(training_batches(config, data).batch_at, BATCHES.value)
+        tokens = config.batch_size * config.data.length
+        rows.append([slug, f"{config.batch_size} × {config.data.length}", f"{1e3 * median(seconds):.2f}",
+                     f"{tokens / median(seconds) / 1e6:.2f}", f"{tokens / seconds[-1] / 1e6:.2f}"])
+    publish("Input pipeline", ["arm", "batch", "ms a batch (median)", "M tokens/s (median)", "M tokens/s (slowest)"],
+            rows, OUT.value)
+
+
+if __name__ == "__main__":
+    program.run(main, __doc__, StudyConfig)

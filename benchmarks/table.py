@@ -1,0 +1,62 @@
+"""How a benchmark times things and prints what it found."""
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+import time
+from collections.abc import Callable, Sequence
+
+from arch_zoo.files import write_text_atomic
+from experiments import program
+
+
+def seconds_of(action: Callable[[int], object], repeats: int, warm_up: int = 2) -> list[float]:
+    """Seconds of `action(i)` for i = 0, 1, …, sorted; the first `warm_up` calls are not counted."""
+    seconds = []
+    for i in range(warm_up + repeats):
+        began = time.perf_counter()
+        action(i)
+        seconds.append(time.perf_counter() - began)
+    return sorted(seconds[warm_up:])
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle value of sorted ones."""
+    return values[len(values) // 2]
+
+
+def publish(title: str, head: list[str], rows: list[list[str]], out: str | None) -> None:
+    """Print a Markdown table with what it was measured on; with `out`, write it to that file as well."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cell.ljust(w) if i == 0 else cell.rjust(w)
+                                 for i, (cell, w) in enumerate(zip(cells, widths, strict=True))) + " |"
+
+    rule = "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
+    text = "\n".join([f"## {title}", "", line(head), rule, *map(line, rows), "", conditions(), ""])
+    print(text, flush=True)
+    if out is not None:
+        write_text_atomic(pathlib.Path(out), text)
+
+
+def conditions() -> str:
+    """Command, versions, device and cores, in a sentence."""
+    import jax
+
+    device = jax.devices()[0]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("jax", "flax", "numpy"))
+    command = program.command()
+    return (f"`{command}`; {device.device_kind} ({_processor()}), {cores} core{'s' if cores != 1 else ''}; "
+            f"Python {platform.python_version()}, {versions}.")
+
+
+def _processor() -> str:
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        flags = next(line for line in lines if line.startswith("flags")).split()
+        return next(f for f in ("avx512f", "avx2", "avx", "sse2") if f in flags)
+    except (OSError, StopIteration):
+        return platform.machine()
