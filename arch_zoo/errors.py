@@ -1,4 +1,4 @@
-"""The one exception that is meant for the person at the terminal."""
+"""The exceptions that are meant for the person at the terminal."""
 
 
 class UserError(Exception):
@@ -6,3 +6,7 @@ class UserError(Exception):
 
     Programs print it as one line and exit with a non-zero status; anything else is a defect and keeps its traceback.
     """
+
+
+class Interrupted(Exception):
+    """The person asked to stop; the message says what was saved and how to go on."""

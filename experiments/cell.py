@@ -5,7 +5,7 @@ import time
 
 from absl import flags, logging
 
-from arch_zoo.errors import UserError
+from arch_zoo.errors import Interrupted, UserError
 from arch_zoo.files import read_json, write_json_atomic
 from experiments import program
 from experiments.engines import local
@@ -21,6 +21,8 @@ def main(arguments: list[str]) -> int | None:
     (workdir / FAILED_FILE).unlink(missing_ok=True)
     try:
         run_cell(workdir)
+    except Interrupted:
+        raise
     except Exception as error:
         text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         write_json_atomic(workdir / FAILED_FILE, {"error": " ".join(text.split())})

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
-from arch_zoo.errors import UserError
+from arch_zoo.errors import Interrupted, UserError
 from arch_zoo.registry import did_you_mean
 from arch_zoo.settings import Settings, help_lines, override
 
@@ -37,6 +37,7 @@ def run(main: Callable[..., int | None], about: str, config_class: type[Settings
         logging.get_absl_handler().setFormatter(None)
         logging.get_absl_handler().addFilter(_is_ours_or_serious)
         logging.set_verbosity(logging.INFO)
+        sys.unraisablehook = _report_unraisable
         arguments = (remaining,)
         if config_class is not None:
             if remaining:
@@ -48,9 +49,17 @@ def run(main: Callable[..., int | None], about: str, config_class: type[Settings
 
 
 def _is_ours_or_serious(record: standard_logging.LogRecord) -> bool:
-    """Progress is ours; libraries tell of every file they rename and every font they find."""
-    ours = record.name == "absl" and f"{os.sep}orbax{os.sep}" not in record.pathname
-    return ours or record.levelno >= standard_logging.WARNING
+    """Progress is ours; libraries tell of every font they find. What Orbax tells of is raised as well where it counts.
+    """
+    if f"{os.sep}orbax{os.sep}" in record.pathname:
+        return False
+    return record.name == "absl" or record.levelno >= standard_logging.WARNING
+
+
+def _report_unraisable(unraisable) -> None:
+    """TensorStore still reports to Orbax's event loop after a failed save or restore has closed it: no news."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def _guarded(main: Callable[..., int | None], *arguments) -> int:
@@ -61,9 +70,9 @@ def _guarded(main: Callable[..., int | None], *arguments) -> int:
         _fail(error, FAILED)
     except KeyboardInterrupt:
         _fail("interrupted; the same command goes on from what is saved", INTERRUPTED)
+    except Interrupted as error:
+        _fail(error, INTERRUPTED)
     except Exception as error:
-        if type(error).__name__ == "Interrupted":
-            _fail(error, INTERRUPTED)
         if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error):
             _fail("no space left on the disk; free some and run the same command again, it goes on from what is saved",
                   FAILED)

@@ -171,9 +171,9 @@ class LocalText(_Carved):
             if line.isspace():
                 continue
             try:
-                value = json.loads(line)
+                value = json.loads(line.rstrip("\n"))
             except json.JSONDecodeError as error:
-                raise UserError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno})") from None
+                raise UserError(f"{path}:{number}: not JSON ({error.msg}: column {error.colno})") from None
             except (ValueError, RecursionError) as error:  # a number too long, brackets too deep
                 raise UserError(f"{path}:{number}: cannot be read as JSON ({error})") from None
             if isinstance(value, dict) and self._field not in value:
@@ -254,7 +254,8 @@ def tfds_builder(corpus: str):
 
         import arch_zoo.data.tfds_python_docs  # noqa: F401  (importing registers it)
     except ImportError as error:
-        raise UserError(f"{corpus}: needs TensorFlow Datasets ({error}); pip install tensorflow-datasets importlib_resources") from None
+        raise UserError(f"{corpus}: needs TensorFlow Datasets ({error}); "
+                        f"pip install tensorflow-datasets importlib_resources") from None
     for package in ("text", "translate", "summarization"):  # older datasets register only when these are imported
         with contextlib.suppress(ImportError):
             importlib.import_module(f"tensorflow_datasets.{package}")

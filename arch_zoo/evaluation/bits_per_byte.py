@@ -12,7 +12,7 @@ from arch_zoo.objectives.base import Objective
 
 def suffix_windows(store: TokenStore, length: int, count: int) -> list[tuple[list[int], list[int]]]:
     """(prefix, suffix) halves of windows that lie inside a document, spread evenly over the store; `count` at most."""
-    starts = [np.arange(begin, end - length, length) for begin, end in
+    starts = [np.arange(begin, end - length + 1, length) for begin, end in
               zip(store.offsets[:-1] + 1, store.offsets[1:] - 1, strict=True)]  # without the document's BOS and EOS
     starts = np.concatenate(starts) if starts else np.zeros(0, int)
     chosen = starts[np.linspace(0, len(starts) - 1, min(count, len(starts))).astype(int)] if len(starts) else starts

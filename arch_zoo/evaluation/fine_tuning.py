@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from arch_zoo.config import FineTuningConfig
+from arch_zoo.config import FineTuningConfig, OptimizerConfig
 from arch_zoo.data.tokenizers import Tokenizer
+from arch_zoo.evaluation.likelihood import require_length
 from arch_zoo.models.architecture import Batch, Reading, make_batch, make_stream
 from arch_zoo.objectives.base import cross_entropy
+from arch_zoo.training.optimizers import make_schedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,25 +57,45 @@ def pooled(model: nn.Module, parameters: Any, batch: Batch, reading: Reading, *,
 def fine_tune(model: nn.Module, parameters: Any, reading: Reading, task: Classification, tokenizer: Tokenizer,
               config: FineTuningConfig, seed: int) -> np.ndarray:
     """bool [test examples]: which were classified rightly after fine-tuning from `parameters`."""
-    train = task.train[:config.examples]
+    state = train_classifier(model, parameters, reading, task, tokenizer, config, seed)
     test = task.test[:config.test_examples]
+    predict = jax.jit(lambda state, batch: jnp.argmax(_logits(model, state, batch, reading, train=False), axis=-1))
+    predicted = []
+    for start in range(0, len(test), config.batch_size):
+        texts = [text for text, _ in test[start:start + config.batch_size]]
+        filled = texts + [texts[0]] * (config.batch_size - len(texts))
+        predicted.extend(predict(state, text_batch(filled, tokenizer, config.length))[:len(texts)].tolist())
+    return np.array(predicted) == np.array([label for _, label in test])
+
+
+def train_classifier(model: nn.Module, parameters: Any, reading: Reading, task: Classification, tokenizer: Tokenizer,
+                     config: FineTuningConfig, seed: int) -> dict[str, Any]:
+    """{"model", "head"}: all weights and a linear head, trained on the task's first `config.examples` examples.
+
+    Undefined where the model cannot read texts of `config.length` tokens.
+    """
+    require_length(model, config.length)
+    train = task.train[:config.examples]
     inputs = text_batch([text for text, _ in train], tokenizer, config.length)
     labels = np.array([label for _, label in train])
     steps = config.epochs * max(1, len(train) // config.batch_size)
-    schedule = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, max(1, steps // 10), steps)
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=0.01))
+    schedule = make_schedule(OptimizerConfig(learning_rate=config.learning_rate, warmup_steps=steps // 10,
+                                             final_fraction=0.0), steps)
+    # As one long vector: a fifth of the step's compilation less than weight by weight, and the same numbers.
+    optimizer = optax.flatten(optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=0.01)))
     width = parameters["embedding"]["token_embedding"].shape[1]
     state = {"model": parameters, "head": {"kernel": jnp.zeros((width, len(task.labels))),
                                            "bias": jnp.zeros(len(task.labels))}}
 
-    def logits(state, batch, train, rngs=None):
-        return pooled(model, state["model"], batch, reading, train=train, rngs=rngs) @ state["head"]["kernel"] \
-            + state["head"]["bias"]
-
     @jax.jit
     def step(state, optimizer_state, batch, labels, number):
         key = jax.random.fold_in(jax.random.key(seed), number)
-        grads = jax.grad(lambda s: cross_entropy(logits(s, batch, True, {"dropout": key}), labels).mean())(state)
+
+        def loss(state):
+            logits = _logits(model, state, batch, reading, train=True, rngs={"dropout": key})
+            return cross_entropy(logits, labels).mean()
+
+        grads = jax.grad(loss)(state)
         updates, optimizer_state = optimizer.update(grads, optimizer_state, state)
         return optax.apply_updates(state, updates), optimizer_state
 
@@ -82,14 +104,13 @@ def fine_tune(model: nn.Module, parameters: Any, reading: Reading, task: Classif
         chosen = _rows_of_step(number, len(train), config.batch_size, seed)
         batch = jax.tree.map(lambda x, chosen=chosen: x[chosen], inputs)
         state, optimizer_state = step(state, optimizer_state, batch, labels[chosen], number)
+    return state
 
-    predict = jax.jit(lambda state, batch: jnp.argmax(logits(state, batch, False), axis=-1))
-    predicted = []
-    for start in range(0, len(test), config.batch_size):
-        texts = [text for text, _ in test[start:start + config.batch_size]]
-        filled = texts + [texts[0]] * (config.batch_size - len(texts))
-        predicted.extend(predict(state, text_batch(filled, tokenizer, config.length))[:len(texts)].tolist())
-    return np.array(predicted) == np.array([label for _, label in test])
+
+def _logits(model: nn.Module, state: dict[str, Any], batch: Batch, reading: Reading, *, train: bool,
+            rngs=None) -> jax.Array:
+    vectors = pooled(model, state["model"], batch, reading, train=train, rngs=rngs)
+    return vectors @ state["head"]["kernel"] + state["head"]["bias"]
 
 
 def _rows_of_step(number: int, examples: int, batch_size: int, seed: int) -> np.ndarray:

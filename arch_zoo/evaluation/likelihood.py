@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from arch_zoo.data.tokenizers import Vocabulary
-from arch_zoo.examples import InPlace, SourceTarget
+from arch_zoo.examples import InPlace, Lengths, SourceTarget
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.models.architecture import Architecture, Batch
-from arch_zoo.objectives.base import cross_entropy
+from arch_zoo.objectives.base import Undefined, cross_entropy
 
 Row = InPlace | SourceTarget
 
@@ -39,8 +39,9 @@ class Scorer:
         return -jnp.sum(cross_entropy(logits, batch.targets) * batch.loss_weights, axis=1)
 
     def scores(self, items: Sequence[Sequence[Row]]) -> np.ndarray:
-        """float64 [items]: for each item the sum over its rows."""
+        """float64 [items]: for each item the sum over its rows. Undefined where a row is too long for the model."""
         rows = [row for item in items for row in item]
+        require_length(self.model, max((self.architecture.longest_stream(_lengths(row)) for row in rows), default=0))
         owner = np.repeat(np.arange(len(items)), [len(item) for item in items])
         shapes = np.array([_bucketed(row) for row in rows])
         totals = np.zeros(len(items))
@@ -59,6 +60,19 @@ class Scorer:
         batch = self.architecture.layout(example, np.arange(size), self.vocabulary.bos_id)
         scores = self._score(self.parameters, batch, visibility=self.architecture.visibility)
         return np.asarray(scores[:len(rows)], np.float64)
+
+
+def require_length(model: nn.Module, longest: int) -> None:
+    """Undefined where a stream is longer than learned positions reach: its end would silently share one position."""
+    c = model.config
+    if c.position.needs_max_len and longest > c.max_len:
+        raise Undefined(f"a stream of {longest} tokens is longer than model.max_len={c.max_len}")
+
+
+def _lengths(row: Row) -> Lengths:
+    if isinstance(row, SourceTarget):
+        return Lengths(source=row.source.shape[1], target=row.target.shape[1])
+    return Lengths(source=0, target=row.tokens.shape[1])
 
 
 def _bucketed(row: Row) -> tuple[int, int, int]:

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 import json
 import pathlib
 import re
@@ -30,7 +31,7 @@ class Pair:
 
 
 def make_pairs(held_out: Iterable[str], training: Iterable[str], count: int) -> list[Pair]:
-    """Pairs from held-out documents, `count` at most of each kind, the same on every call.
+    """Pairs from held-out documents, `count` at most of each kind, no sentence twice, the same on every call.
 
     swap: two neighbouring words change places. replace: a word gives way to another one of the same frequency band
     (counts in the training text between the same powers of two), so that rarity alone does not tell them apart.
@@ -38,7 +39,7 @@ def make_pairs(held_out: Iterable[str], training: Iterable[str], count: int) -> 
     rng = np.random.default_rng(0)
     bands = _frequency_bands(training)
     by_word = {word: band for band, words in bands.items() for word in words}
-    sentences = list(_sentences(held_out))
+    sentences = list({" ".join(words): (context, words) for context, words in _sentences(held_out)}.values())
     order = rng.permutation(len(sentences))
     pairs: dict[str, list[Pair]] = {"swap": [], "replace": []}
     for index in order:
@@ -97,18 +98,28 @@ def read_pairs(path: str, count: int) -> list[Pair]:
     """
     where = pathlib.Path(path)
     files = sorted(where.glob("*.jsonl")) if where.is_dir() else [where]
-    if not files or not files[0].exists():
+    if not files or not files[0].is_file():
         raise UserError(f"minimal_pairs={path}: no JSON-lines file there")
     pairs = []
     for file in files:
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines()[:count], 1):
-            try:
-                fields = json.loads(line)
-                pairs.append(Pair("", fields["sentence_good"], fields["sentence_bad"], fields.get("UID", file.stem)))
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
-                raise UserError(f"{file}:{number}: not a minimal pair ({type(error).__name__}: {error}); needed are "
-                                f"sentence_good and sentence_bad") from None
+        with file.open("rb") as lines:
+            pairs.extend(_pair(line, f"{file}:{number}", file.stem)
+                         for number, line in enumerate(itertools.islice(lines, count), 1))
+    if not pairs:
+        raise UserError(f"minimal_pairs={path}: no minimal pair in {', '.join(map(str, files))}")
     return pairs
+
+
+def _pair(line: bytes, where: str, kind: str) -> Pair:
+    try:
+        fields = json.loads(line.decode())
+        pair = Pair("", fields["sentence_good"], fields["sentence_bad"], str(fields.get("UID", kind)))
+    except (ValueError, KeyError, TypeError) as error:  # ValueError: neither UTF-8 nor JSON
+        raise UserError(f"{where}: not a minimal pair ({type(error).__name__}: {error}); needed are sentence_good and "
+                        f"sentence_bad") from None
+    if not (isinstance(pair.good, str) and isinstance(pair.bad, str)):
+        raise UserError(f"{where}: not a minimal pair: sentence_good and sentence_bad must be text")
+    return pair
 
 
 def preferences(scorer: Scorer, objective: Objective, tokenizer: Tokenizer, pairs: list[Pair],

@@ -31,7 +31,8 @@ class Checkpoints:
         loss_of = operator.itemgetter(_METRIC)
         policy = preservation_policy.AnyPreservationPolicy([
             preservation_policy.LatestN(2),  # the second is there to fall back on
-            preservation_policy.BestN(n=1, get_metric_fn=loss_of, reverse=True)])
+            preservation_policy.BestN(n=1, get_metric_fn=loss_of, reverse=True,
+                                      keep_checkpoints_without_metrics=False)])  # half deleted: the rest goes too
         options = ocp.CheckpointManagerOptions(preservation_policy=policy, create=True, enable_async_checkpointing=True,
                                                best_fn=loss_of, best_mode="min")  # best_fn: else no metric is written
         self._manager = ocp.CheckpointManager(directory.absolute(), options=options)
@@ -51,7 +52,8 @@ class Checkpoints:
 
     def best_step(self) -> int:
         """The step with the lowest evaluation loss; UserError where there is no checkpoint."""
-        losses = {step: self._manager.metrics(step)[_METRIC] for step in self.steps()}
+        metrics = {step: self._manager.metrics(step) for step in self.steps()}
+        losses = {step: values[_METRIC] for step, values in metrics.items() if values}  # none: half deleted
         if not losses:
             raise UserError(f"{self.directory}: no checkpoint")
         return min(losses, key=losses.get)

@@ -16,7 +16,7 @@ from absl import logging
 from arch_zoo.config import RunConfig
 from arch_zoo.data.pipeline import Prefetcher
 from arch_zoo.data.prepare import Data
-from arch_zoo.errors import UserError
+from arch_zoo.errors import Interrupted, UserError
 from arch_zoo.flops import count_flops, peak_flops
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.training import workdir as workdirs
@@ -27,10 +27,6 @@ from arch_zoo.training.optimizers import make_optimizer, make_schedule
 from arch_zoo.training.parallel import Parallel, choose_devices, make_parallel
 from arch_zoo.training.state import TrainState, initialise
 from arch_zoo.training.step import make_evaluation_step, make_train_step
-
-
-class Interrupted(Exception):
-    """The person asked to stop; the message says what was saved and how to go on."""
 
 
 def build_model(config: RunConfig, vocab_size: int) -> nn.Module:
@@ -159,10 +155,14 @@ class _Run:
         for offset, metrics in enumerate(self.pending):
             if not np.isfinite([metrics["loss_sum"], metrics["gradient_norm"]]).all():
                 bad = step - len(self.pending) + offset + 1
-                raise UserError(f"the loss or its gradient is not finite at step {bad}; the last good checkpoint is "
-                                f"step {max(self.checkpoints.steps(), default=0)}; lower optimizer.learning_rate or "
-                                f"lengthen optimizer.warmup_steps")
+                raise self._not_finite(f"the loss or its gradient is not finite at step {bad}")
         return self.pending
+
+    def _not_finite(self, what: str) -> UserError:
+        self.checkpoints.wait()
+        steps = self.checkpoints.steps()
+        saved = f"the last good checkpoint is step {steps[-1]}" if steps else "there is no checkpoint yet"
+        return UserError(f"{what}; {saved}; lower optimizer.learning_rate or lengthen optimizer.warmup_steps")
 
     def _log(self, step: int) -> None:
         metrics = self._fetch_pending(step)
@@ -201,6 +201,8 @@ class _Run:
             batch = self.parallel.place_batch(self.setup.evaluation.evaluation_batch_at(i))
             sums = jax.device_get(self.evaluate_step(self.state.parameters, batch))
             total, weight = total + float(sums["loss_sum"]), weight + float(sums["loss_weight"])
+        if not np.isfinite(total):
+            raise self._not_finite(f"the held-out loss is not finite after step {step}")
         self.notes["evaluation_loss"] = total / max(weight, 1.0)
         self.metrics.write(step, {"eval/loss": self.notes["evaluation_loss"], "eval/loss_tokens": weight})
         logging.info("step %d  held-out loss of the objective %.4f", step, self.notes["evaluation_loss"])

@@ -5,6 +5,7 @@ import fcntl
 import os
 import pathlib
 import platform
+import shutil
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -16,13 +17,19 @@ from arch_zoo.data.prepare import Data
 from arch_zoo.errors import UserError
 from arch_zoo.files import read_json, write_json_atomic, write_text_atomic
 from arch_zoo.settings import Settings, flatten, to_dict
+from arch_zoo.training.metrics import METRICS_FILE
 
 CONFIG_FILE, ENVIRONMENT_FILE, RESULT_FILE = "config.json", "environment.json", "result.json"
+_TRACES = (METRICS_FILE, "cells")  # of a run, and of a study, that has begun
 
 
 @contextlib.contextmanager
 def claim(workdir: pathlib.Path, config: Settings) -> Iterator[None]:
-    """Hold the directory for this process and this config; a second process, or another config, is refused."""
+    """Hold the directory for this process and this config; a second process, or another config, is refused.
+
+    A start that is refused, before anything was trained, takes back what it wrote: the directory stays free for the
+    command that puts it right.
+    """
     workdir.mkdir(parents=True, exist_ok=True)
     with open(workdir / ".lock", "w") as lock:
         try:
@@ -30,8 +37,15 @@ def claim(workdir: pathlib.Path, config: Settings) -> Iterator[None]:
         except BlockingIOError:
             raise UserError(f"{workdir}: another process is working in this directory") from None
         check_config(workdir, config)
+        there = set(workdir.iterdir())
         write_json_atomic(workdir / CONFIG_FILE, to_dict(config))
-        yield
+        try:
+            yield
+        except UserError:
+            if not any((workdir / trace).exists() for trace in _TRACES):
+                for path in set(workdir.iterdir()) - there:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            raise
 
 
 def check_config(workdir: pathlib.Path, config: Settings) -> None:

@@ -51,12 +51,14 @@ def terminal_summary(workdir: str | os.PathLike) -> str:
 
 def _plain(table: Table) -> str:
     rows = [[_text(entry) for entry in row] for row in table.rows]
-    head = [entry.text for entry in table.head]
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    titles = [textwrap.wrap(entry.text.replace("\u00a0", " "), 16) for entry in table.head]
+    height = max(map(len, titles))
+    head = list(zip(*([""] * (height - len(title)) + title for title in titles), strict=True))
+    widths = [max(len(row[i]) for row in [*head, *rows]) for i in range(len(titles))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-             for row in [head, *rows]]
+             for row in [*head, *rows]]
     notes = [f"({mark}) {text}" for mark, text in table.notes]
-    return "\n".join([lines[0], "─" * len(lines[0]), *lines[1:], *notes])
+    return "\n".join([*lines[:height], "─" * max(map(len, lines)), *lines[height:], *notes])
 
 
 def _text(entry: Entry) -> str:

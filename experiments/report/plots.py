@@ -95,6 +95,7 @@ def _metric_panel(panel: Any, findings: Findings, metric: Metric, named: bool) -
     panel.set_yticks(range(len(study.names)), list(study.names.values()) if named else [""] * len(study.names))
     panel.tick_params(axis="y", length=0, labelcolor="#1f2937")
     panel.grid(axis="y", visible=False)
+    panel.locator_params(axis="x", nbins=5)
 
 
 def _curves_figure(study: Study) -> Any:
