@@ -51,7 +51,7 @@ def terminal_summary(workdir: str | os.PathLike) -> str:
 
 def _plain(table: Table) -> str:
     rows = [[_text(entry) for entry in row] for row in table.rows]
-    titles = [textwrap.wrap(entry.text.replace("\u00a0", " "), 16) for entry in table.head]
+    titles = [textwrap.wrap(entry.text, 18) for entry in table.head]
     height = max(map(len, titles))
     head = list(zip(*([""] * (height - len(title)) + title for title in titles), strict=True))
     widths = [max(len(row[i]) for row in [*head, *rows]) for i in range(len(titles))]

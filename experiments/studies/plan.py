@@ -1,18 +1,14 @@
 """From a study's config to the runs it consists of: solve what must match, and print what it costs."""
 
 import dataclasses
-import time
 from typing import Any
-
-import jax
 
 from arch_zoo.analysis.ledger import Ledger, make_ledger
 from arch_zoo.config import RunConfig
 from arch_zoo.data.prepare import Data
 from arch_zoo.data.tokenizers import Vocabulary
 from arch_zoo.errors import UserError
-from arch_zoo.training.loop import Setup
-from arch_zoo.training.parallel import choose_devices, make_parallel
+from arch_zoo.training.timing import time_steps
 from experiments.studies.config import Arm, StudyConfig, refuse_undeclared
 
 _TOLERANCE = {"tokens": 0.01, "steps": 0.0, "flops": 0.02, "params": 0.05, "seconds": 0.05}
@@ -57,22 +53,8 @@ def _steps_of_equal_flops(config: RunConfig, reference: RunConfig, data: Data) -
 
 
 def _steps_of_equal_seconds(config: RunConfig, reference: RunConfig, data: Data) -> float:
-    return reference.steps * seconds_per_step(reference, data) / seconds_per_step(config, data)
-
-
-def seconds_per_step(config: RunConfig, data: Data, steps: int = 5) -> float:
-    """Measured here and now, compilation apart: the fastest of a few steps."""
-    setup = Setup.of(config, data)
-    parallel = make_parallel(config.parallel, choose_devices(config.devices), config.batch_size, config.accumulate)
-    batch = setup.train.batch_at(0)
-    state = jax.jit(setup.initial_state, out_shardings=parallel.replicated)(batch)
-    step, placed, seconds = parallel.compile_train(setup.train_step()), parallel.place_batch(batch), []
-    for _ in range(steps + 1):
-        began = time.perf_counter()
-        state, metrics = step(state, placed)
-        jax.block_until_ready(metrics)
-        seconds.append(time.perf_counter() - began)
-    return min(seconds[1:])
+    fastest = [time_steps(run, data, steps=5).seconds[0] for run in (reference, config)]
+    return reference.steps * fastest[0] / fastest[1]
 
 
 def _solve_params(study: StudyConfig, configs: dict[str, RunConfig], reference: RunConfig, data: Data):
