@@ -25,11 +25,13 @@ class Objective(Settings):
     """Turns windows of text into examples, and model outputs into a loss.
 
     `form` says which shape its examples have; an in-place objective also says under which visibilities no target can
-    be seen. The compatibility of objectives and architectures follows from these two.
+    be seen. The compatibility of objectives and architectures follows from these two. `plausibility_route` says for
+    tables what `plausibility` sums.
     """
 
     form: ClassVar[Form]
     visibilities: ClassVar[frozenset[Visibility]] = frozenset()
+    plausibility_route: ClassVar[str] = "log-likelihood, left to right"
 
     def refusal(self, length: int, sentinels: int) -> str | None:
         """Why the objective cannot work on windows of this length with so many sentinels, or None."""

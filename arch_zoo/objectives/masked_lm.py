@@ -34,6 +34,7 @@ class MaskedLM(Objective):
                           low=0)
 
     form: ClassVar[Form] = Form.IN_PLACE
+    plausibility_route: ClassVar[str] = "pseudo-log-likelihood, one token masked at a time"
     visibilities: ClassVar[frozenset] = frozenset({Visibility.BIDIRECTIONAL})
 
     def check(self) -> None:

@@ -31,6 +31,7 @@ class SpanCorruption(Objective):
     mean_span: float = setting(3.0, "mean length of a span", low=1.0)
 
     form: ClassVar[Form] = Form.SOURCE_TARGET
+    plausibility_route: ClassVar[str] = "pseudo-log-likelihood, one word infilled at a time"
 
     def counts(self, length: int) -> tuple[int, int]:
         """(corrupted tokens, spans) of a window."""

@@ -110,6 +110,10 @@ class Study:
         found = (cell.measured(key).reason for cell in self.cells_of(slug) if cell.done)
         return list(dict.fromkeys(reason for reason in found if reason))
 
+    def how(self, slug: str, key: str) -> str:
+        """The way in which a metric is measured on an arm, where its cells say so."""
+        return next((how for cell in self.cells_of(slug) if (how := cell.measured(key).how)), "")
+
     def unfinished(self) -> list[Cell]:
         """The cells without a result, in the study's order."""
         return [cell for cell in self.cells.values() if not cell.done]

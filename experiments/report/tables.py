@@ -93,13 +93,16 @@ def _result(findings: Findings, slug: str, metric: Metric, notes: Notes) -> Entr
     if interval is None:
         reasons = study.reasons(slug, metric.key) or ["no seed of this arm has a result"]
         return Entry("n/a", mark=notes.mark("; ".join(reasons)))
-    mark = ""
+    remarks = []
     if interval.count < len(study.seeds):
-        mark = notes.mark(f"{interval.count} of {len(study.seeds)} seeds")
+        remarks.append(f"{interval.count} of {len(study.seeds)} seeds")
     elif findings.at_chance(slug, metric):
-        mark = notes.mark("the interval holds the chance level")
+        remarks.append("the interval holds the chance level")
+    if len({study.how(other, metric.key) for other in study.names} - {""}) > 1:
+        remarks.append(study.how(slug, metric.key))
     small = bounds(interval.low, interval.high) or "one seed"
-    return Entry(format_number(interval.mean), small, mark, strong=findings.best(metric.key) == slug)
+    return Entry(format_number(interval.mean), small, ", ".join(map(notes.mark, remarks)),
+                 strong=findings.best(metric.key) == slug)
 
 
 def comparisons_table(findings: Findings) -> Table:

@@ -62,12 +62,13 @@ def _minimal_pairs(run: Evaluated) -> dict[str, dict[str, Any]]:
     preferred = preferences(run.scorer, run.setup.config.objective, run.setup.data.tokenizer, pairs,
                             evaluation.context_tokens)
     kinds = np.array([pair.kind for pair in pairs])
-    keys = dict.fromkeys(kinds) if evaluation.minimal_pairs is None else {}
-    results = {f"minimal_pairs/{kind}": {"value": float(preferred[kinds == kind].mean()),
-                                         "count": int((kinds == kind).sum())} for kind in keys}
-    return results or {"minimal_pairs": {"value": float(preferred.mean()), "count": len(pairs),
-                                         "by_kind": {str(k): float(preferred[kinds == k].mean())
-                                                     for k in dict.fromkeys(kinds)}}}
+    how = run.setup.config.objective.plausibility_route
+    shares = {str(kind): float(preferred[kinds == kind].mean()) for kind in dict.fromkeys(kinds)}
+    if evaluation.minimal_pairs is not None:
+        return {"minimal_pairs": {"value": float(preferred.mean()), "count": len(pairs), "how": how,
+                                  "by_kind": shares}}
+    return {f"minimal_pairs/{kind}": {"value": share, "count": int((kinds == kind).sum()), "how": how}
+            for kind, share in shares.items()}
 
 
 def _classification(run: Evaluated) -> dict[str, dict[str, Any]]:

@@ -240,3 +240,18 @@ def test_a_single_run_has_a_report_of_its_own(tmp_path):
     assert "Run report" in page and "Learning curves" in page
     assert "The answer" not in page and "against the reference" not in page and "can and cannot show" not in page
     assert "1.06 M" in terminal_summary(tmp_path)
+
+
+def test_arms_that_are_measured_in_different_ways_say_how(tmp_path):
+    """Each arm's way stands as a note beside its value, and none does where all are measured alike."""
+    make_study(tmp_path)
+    cells = {slug: [tmp_path / "cells" / slug / f"seed_{seed}" / "result.json" for seed in range(3)]
+             for slug in (ENCODER, DECODER)}
+    for slug, paths in cells.items():
+        for path in paths:
+            result = json.loads(path.read_text())
+            result["metrics"]["classification/own"]["how"] = f"read as {slug}"
+            result["metrics"]["minimal_pairs/swap"]["how"] = "read alike"
+            write_json_atomic(path, result)
+    page = build_report(tmp_path).read_text()
+    assert f"read as {ENCODER}" in page and f"read as {DECODER}" in page and "read alike" not in page
