@@ -15,10 +15,7 @@ import pytest
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.objectives.base import Seeds, cross_entropy
 from arch_zoo.registry import POSITIONS
-from arch_zoo.training.optimizers import make_optimizer
-from arch_zoo.training.state import initialise
-from arch_zoo.training.step import make_train_step
-from tests.toy import compatible_pairs, tiny_config, toy_batch, toy_model, toy_vocabulary, toy_window
+from tests.toy import compatible_pairs, tiny_config, toy_batch, toy_losses, toy_model, toy_vocabulary, toy_window
 
 PAIRS = compatible_pairs()
 ids = "-".join
@@ -102,59 +99,46 @@ def test_masked_tokens_leave_no_trace_in_the_input():
 @pytest.mark.parametrize("position", POSITIONS.names())
 @pytest.mark.parametrize(("architecture", "objective"), PAIRS, ids=map(ids, PAIRS))
 def test_loss_falls(architecture, objective, position):
-    config = tiny_config(model__architecture=architecture, objective=objective, model__position=position,
-                         model__scan=True)
-    if position not in ("rotary", "t5_bias"):
-        config = config.replace(model=config.model.replace(depth=1))
-    model, optimizer = toy_model(config), make_optimizer(config.optimizer, config.steps)
-    visibility = config.model.architecture.visibility
-    batch = jax.tree.map(jnp.asarray, toy_batch(config))
-    state = jax.jit(lambda: initialise(model, optimizer, batch, visibility, 0))()
-    step = jax.jit(make_train_step(config.objective, model, visibility, optimizer, seed=0, accumulate=1))
-    losses = []
-    for _ in range(20):
-        state, metrics = step(state, batch)
-        losses.append(float(metrics["loss_sum"] / metrics["loss_weight"]))
+    # One block without biases: fewer parameters compile faster. The initial loss is that of a guess.
+    losses = toy_losses(tiny_config(model__architecture=architecture, objective=objective, model__position=position,
+                                    model__depth=1, model__attention_bias=False, model__mlp_bias=False,
+                                    model__norm_bias=False))
     assert np.isfinite(losses).all()
-    assert losses[0] < np.log(64) + 0.5  # as good as guessing at the start
+    assert abs(losses[0] - np.log(64)) < 0.5
     assert losses[-1] < losses[0] - 0.3
 
 
-def test_documents_that_share_a_window_do_not_see_each_other():
-    """The gradient of every loss in one document by the embeddings of the other is zero, and non-zero without segments.
+@pytest.mark.parametrize(("architecture", "objective"), PAIRS, ids=map(ids, PAIRS))
+def test_documents_that_share_a_window_do_not_see_each_other(architecture, objective):
+    """The gradient of every loss in one document by the embeddings of the other is zero, and non-zero where both are
+    given as one document.
     """
-    for architecture, objective in PAIRS:
-        config = tiny_config(model__architecture=architecture, objective=objective, batch_size=1, model__depth=1)
-        batch = toy_batch(config)
-        across = _gradient_across(config, batch)
-        assert across == 0.0, (architecture, objective)
-        joined = jax.tree.map(lambda x: x, batch)
-        together = lambda s: None if s is None else s.replace(segment_ids=np.ones_like(s.segment_ids))  # noqa: E731
-        joined = joined.replace(stream=together(joined.stream), source=together(joined.source))
-        assert _gradient_across(config, joined, batch) > 0.0, (architecture, objective)
+    config = tiny_config(model__architecture=architecture, objective=objective, batch_size=1, model__depth=1)
+    model, visibility, batch = toy_model(config), config.model.architecture.visibility, toy_batch(config)
+    variables = jax.jit(lambda: model.init(jax.random.key(1), batch, visibility, train=False))()
 
+    @jax.jit
+    @jax.grad
+    def gradient(perturbations, batch, weights):
+        logits = model.apply({"params": variables["params"], "perturbations": perturbations}, batch, visibility,
+                             train=False)
+        return jnp.sum(cross_entropy(logits, batch.targets) * weights)
 
-def _gradient_across(config, batch, segments_of=None):
-    """Largest gradient of the losses in the first document by embeddings in the second, and the other way round."""
-    segments_of = segments_of or batch
-    model, visibility = toy_model(config), config.model.architecture.visibility
-    variables = model.init(jax.random.key(1), batch, visibility, train=False)
-    segments = segments_of.stream.segment_ids
-    if batch.loss_positions is not None:
-        segments = np.take_along_axis(segments, batch.loss_positions, axis=1)
+    def across(given):
+        """The largest gradient of the losses in one document by embeddings in the other, when `given` is read."""
+        segments, largest = batch.stream.segment_ids, 0.0
+        if batch.loss_positions is not None:
+            segments = np.take_along_axis(segments, batch.loss_positions, axis=1)
+        for document in (1, 2):
+            found = gradient(variables["perturbations"], given, batch.loss_weights * (segments == document))
+            for name, by_embedding in found["embedding"].items():
+                theirs = getattr(batch, name).segment_ids
+                other = (theirs != document) & (theirs != 0)
+                largest = max(largest, np.abs(np.asarray(by_embedding)[other]).max(initial=0))
+        return largest
 
-    largest = 0.0
-    for document in (1, 2):
-        weights = batch.loss_weights * (segments == document)
+    def one_document(stream):
+        return stream and stream.replace(segment_ids=np.ones_like(stream.segment_ids))
 
-        def loss(perturbations, weights=weights):
-            logits = model.apply({"params": variables["params"], "perturbations": perturbations}, batch, visibility,
-                                 train=False)
-            return jnp.sum(cross_entropy(logits, batch.targets) * weights)
-
-        gradient = jax.jit(jax.grad(loss))(variables["perturbations"])["embedding"]
-        for name, stream in (("stream", segments_of.stream), ("source", segments_of.source)):
-            if stream is not None and name in gradient:
-                other = (stream.segment_ids != document) & (stream.segment_ids != 0)
-                largest = max(largest, float(np.abs(np.asarray(gradient[name])[other]).max(initial=0)))
-    return largest
+    assert across(batch) == 0.0
+    assert across(batch.replace(stream=one_document(batch.stream), source=one_document(batch.source))) > 0.0

@@ -9,6 +9,9 @@ from arch_zoo.examples import Window
 from arch_zoo.models.architecture import Batch
 from arch_zoo.objectives.base import Seeds
 from arch_zoo.settings import override
+from arch_zoo.training.optimizers import make_optimizer
+from arch_zoo.training.state import initialise
+from arch_zoo.training.step import make_train_step
 
 SENTINELS = 16
 ORDINARY = 5 + SENTINELS  # the first id that stands for text
@@ -55,6 +58,28 @@ def toy_batch(config: RunConfig, *, first: int = 0, documents: bool = True) -> B
 def toy_model(config: RunConfig):
     """The config's model over the toy vocabulary."""
     return config.model.architecture.build(config.model, SIZE, config.dtype)
+
+
+_initial_states: dict = {}  # compiling the initialisation takes as long as a step's, and many configs share theirs
+
+
+def toy_losses(config: RunConfig, steps: int = 20) -> np.ndarray:
+    """The training loss at each step, on one toy batch again and again: a float a step, all in one compiled program."""
+    model, optimizer = toy_model(config), make_optimizer(config.optimizer, config.steps)
+    visibility, batch = config.model.architecture.visibility, toy_batch(config)
+    step = make_train_step(config.objective, model, visibility, optimizer, seed=config.seed, accumulate=1)
+
+    def start():
+        return initialise(model, optimizer, batch, visibility, config.seed)
+
+    # The state at the start depends on the seed and the tree, not on who sees whom or on positions without parameters.
+    rest = config.model.replace(architecture="decoder_only", position="none")
+    key = (str(jax.eval_shape(start)), rest, config.seed)
+    if key not in _initial_states:
+        _initial_states[key] = jax.jit(start)()
+    losses = jax.jit(lambda state, batch: jax.lax.scan(lambda s, _: step(s, batch), state, length=steps)[1])
+    metrics = losses(_initial_states[key], batch)
+    return np.asarray(metrics["loss_sum"] / metrics["loss_weight"])
 
 
 def abstract_parameters(config: RunConfig):

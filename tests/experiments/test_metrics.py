@@ -1,0 +1,187 @@
+"""The shared metrics of a run: described as they are measured, and every field of their config bites."""
+
+import dataclasses
+import functools
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from arch_zoo.config import EvaluationConfig, FineTuningConfig
+from arch_zoo.data.prepare import prepare_data
+from arch_zoo.evaluation.fine_tuning import Classification
+from arch_zoo.evaluation.likelihood import Scorer
+from arch_zoo.evaluation.samples import sample
+from arch_zoo.settings import override
+from arch_zoo.training.loop import Setup
+from experiments.studies import metrics
+from experiments.studies.metrics import GROUPS, Evaluated, describe, measure
+from tests.evaluation.toy_text import documents
+from tests.toy import tiny_config
+
+BLIMP_LINE = '{"sentence_good": "Ban cet dir.", "sentence_bad": "Cet ban dir.", "UID": "%s"}\n'
+SMALL = EvaluationConfig(suffixes=5, pairs=4, context_tokens=6, fine_tuning=FineTuningConfig(
+    examples=16, test_examples=6, epochs=1, batch_size=8, length=12))
+ARMS = [("decoder_only", "causal_lm"), ("encoder_only", "masked_lm"), ("encoder_decoder", "span_corruption")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("metrics")
+    for seed, (split, count) in enumerate({"train": 100, "validation": 12, "test": 24}.items()):
+        (folder / f"{split}.txt").write_text("\n\n".join(documents(seed, count)))
+    (folder / "pairs.jsonl.data").write_text(BLIMP_LINE % "one" + BLIMP_LINE % "two" * 2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(folder):
+    """run(architecture, objective, changes of the evaluation): an untrained run, ready to be measured."""
+    @functools.cache
+    def trained(architecture, objective):
+        config = tiny_config(model__architecture=architecture, objective=objective, model__depth=1, data__length=24,
+                             model__position="rotary", data__tokenizer__vocab_size=340, data__corpus=str(folder),
+                             data__cache_dir=str(folder / "cache"))
+        setup = Setup.of(config, prepare_data(config.data))
+        return setup, jax.jit(setup.initial_state)(setup.train.batch_at(0)).parameters
+
+    def run(architecture="decoder_only", objective="causal_lm", **changes) -> Evaluated:
+        return Evaluated(*trained(architecture, objective), override(SMALL, changes))
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def classes_of_toy_text(monkeypatch):
+    examples = [(text, number % 10) for number, text in enumerate(documents(7, 40))]
+    monkeypatch.setattr(metrics, "_task", lambda: Classification(list("abcdefghij"), examples, examples[:20]))
+
+
+def measured(run: Evaluated) -> dict:
+    return {key: value for group in GROUPS for key, value in measure(group, run).items()}
+
+
+# --- what is described and what is measured ----------------------------------------------------------------------
+
+@pytest.mark.parametrize(("architecture", "objective"), ARMS)
+def test_what_is_described_is_what_is_measured(runs, architecture, objective):
+    found = measured(runs(architecture, objective))
+    described = {metric["key"]: metric for metric in describe(SMALL, 24)}
+    assert list(found) == list(described)
+    assert {key.split("/")[0] for key in found} == set(GROUPS)
+    for key, entry in found.items():
+        if entry["value"] is None:
+            assert (objective, key) == ("masked_lm", "bits_per_byte") and "no left-to-right" in entry["reason"]
+        else:
+            assert np.isfinite(entry["value"]) and entry["count"] > 0
+            assert described[key]["unit"] != "accuracy" or 0 <= entry["value"] <= 1
+
+
+def test_readings_are_told_with_the_result(runs):
+    found = measure("classification", runs("encoder_decoder", "span_corruption"))
+    assert found["classification/shared"]["how"] == "encoder alone, bidirectional, mean over tokens"
+    assert found["classification/own"]["how"] == "text in encoder and decoder, decoder's last token"
+    twice = measure("classification", runs("encoder_only", "masked_lm"))
+    assert twice["classification/shared"] == twice["classification/own"]
+
+
+def test_blimps_files_take_the_place_of_made_pairs(runs, folder):
+    run = runs(minimal_pairs=str(folder / "pairs.jsonl.data"))
+    assert [m["key"] for m in describe(run.evaluation, 24) if "pairs" in m["key"]] == ["minimal_pairs"]
+    found = measure("minimal_pairs", run)
+    assert list(found) == ["minimal_pairs"] and found["minimal_pairs"]["count"] == 3
+    assert set(found["minimal_pairs"]["by_kind"]) == {"one", "two"}
+
+
+def test_a_group_without_meaning_has_a_reason(runs):
+    run = runs()
+    tokens_only = dataclasses.replace(run.setup, data=dataclasses.replace(run.setup.data, corpus=None))
+    found = measure("minimal_pairs", dataclasses.replace(run, setup=tokens_only))
+    assert found["minimal_pairs"]["value"] is None and "minimal_pairs=PATH" in found["minimal_pairs"]["reason"]
+
+
+# --- every field bites -------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def scored(monkeypatch):
+    """What the scorer was asked for: the tokens of every row."""
+    asked = []
+
+    def scores(self, items):
+        asked.extend(tuple(row.tokens[0].tolist()) for item in items for row in item)
+        return np.zeros(len(items))
+
+    monkeypatch.setattr(Scorer, "scores", scores)
+    return asked
+
+
+@pytest.mark.parametrize(("field", "value", "group"), [
+    ("suffixes", 3, "bits_per_byte"), ("pairs", 2, "minimal_pairs"), ("context_tokens", 2, "minimal_pairs"),
+    ("minimal_pairs", "pairs.jsonl.data", "minimal_pairs")])
+def test_a_field_of_the_evaluation_bites(runs, folder, scored, field, value, group):
+    value = str(folder / value) if isinstance(value, str) else value
+    before, again, after = [], [], []
+    for changes, found in (({}, before), ({}, again), ({field: value}, after)):
+        scored.clear()
+        measure(group, runs(**changes))
+        found += scored
+    assert before == again != after and after
+    if field in ("suffixes", "pairs"):
+        assert len(after) / len(before) == value / getattr(SMALL, field)
+
+
+@pytest.mark.parametrize(("field", "value"), {"examples": 8, "test_examples": 3, "epochs": 2, "batch_size": 4,
+                                              "length": 6, "learning_rate": 0.1}.items())
+def test_a_field_of_fine_tuning_arrives(runs, monkeypatch, field, value):
+    """What each of them does there is tested with fine-tuning itself."""
+    given = []
+    monkeypatch.setattr(metrics, "fine_tune", lambda *arguments: given.append(arguments[5]) or np.ones(2))
+    measure("classification", runs(**{f"fine_tuning.{field}": value}))
+    assert given == [SMALL.fine_tuning.replace(**{field: value})] * 2
+    assert getattr(SMALL.fine_tuning, field) != value
+
+
+def test_every_field_is_among_them():
+    assert {field.name for field in dataclasses.fields(EvaluationConfig)} == \
+           {"suffixes", "pairs", "context_tokens", "minimal_pairs", "fine_tuning"}
+    assert {field.name for field in dataclasses.fields(FineTuningConfig)} == \
+           {"examples", "test_examples", "epochs", "batch_size", "length", "learning_rate"}
+
+
+# --- samples -----------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("architecture", "objective"), [*ARMS, ("prefix_decoder", "prefix_lm")])
+def test_a_sample_shows_what_the_objective_sees_and_predicts(runs, architecture, objective):
+    run = runs(architecture, objective)
+    pieces, vocabulary = run.setup.data.tokenizer.pieces, run.setup.data.tokenizer.vocabulary
+    puts = {"masked_lm": vocabulary.mask_id, "span_corruption": vocabulary.sentinel_ids[0],
+            "prefix_lm": vocabulary.bos_id}
+    shown = sample(run.setup, run.parameters, predictions=3)
+    batch = run.setup.evaluation.evaluation_batch_at(0)
+    names = ["source", "stream"] if batch.source is not None else ["stream"]
+    assert [stream["name"] for stream in shown["streams"]] == names
+    for stream in shown["streams"]:
+        tokens = getattr(batch, stream["name"]).tokens[0]
+        assert stream["tokens"] == pieces(tokens)[:len(stream["tokens"])]
+        put = set(np.take(stream["tokens"], stream["marked"]))
+        assert put == set() if objective == "causal_lm" else pieces([puts[objective]])[0] in put
+    logits = jax.jit(lambda p, b: run.setup.model.apply({"params": p}, b, run.setup.visibility, train=False))(
+        run.parameters, batch)[0]
+    positions = range(len(logits)) if batch.loss_positions is None else batch.loss_positions[0].tolist()
+    carries = np.flatnonzero(batch.loss_weights[0])
+    assert len(shown["predictions"]) == 3
+    for prediction in shown["predictions"]:
+        n = list(positions).index(prediction["position"])
+        assert n in carries
+        assert prediction["target"] == pieces([batch.targets[0, n]])[0]
+        assert prediction["predicted"] == pieces([int(np.argmax(logits[n]))])[0]
+        assert prediction["probability"] == pytest.approx(float(jax.nn.softmax(logits[n]).max()), rel=1e-4)
+
+
+def test_a_sample_shows_as_many_predictions_as_there_are_and_the_row_asked_for(runs):
+    run = runs("encoder_only", "masked_lm")
+    first, second = (sample(run.setup, run.parameters, row=row, predictions=100) for row in (0, 1))
+    carried = (run.setup.evaluation.evaluation_batch_at(0).loss_weights > 0).sum(axis=1)
+    assert [len(shown["predictions"]) for shown in (first, second)] == carried[:2].tolist()
+    assert first["streams"] != second["streams"]

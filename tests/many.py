@@ -1,0 +1,58 @@
+"""Run many command lines of a program, each in a fork of one process: an import is paid once, not for each.
+
+Reads JSON {"preload": [modules], "commands": [{"module": …, "arguments": […]}]} from standard input; writes a JSON list
+of {"code", "out", "err", "imported"}, where "imported" are the packages that the process had at its end.
+"""
+
+import importlib
+import json
+import os
+import runpy
+import sys
+import tempfile
+
+
+def in_fork(module: str, arguments: list[str]) -> dict:
+    """`python -m module arguments` in a fork of this process."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, tempfile.TemporaryFile("w+") as note:
+        child = os.fork()
+        if child == 0:
+            os.dup2(out.fileno(), 1)
+            os.dup2(err.fileno(), 2)
+            _become(module, arguments, note.fileno())
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        texts = []
+        for file in (out, err, note):
+            file.seek(0)
+            texts.append(file.read())
+    return {"code": code, "out": texts[0], "err": texts[1], "imported": texts[2].split()}
+
+
+def _become(module: str, arguments: list[str], note: int) -> None:
+    """Run the module and end the process, the way the module itself does where it does."""
+    leave = os._exit
+
+    def leave_with_note(code):
+        os.write(note, " ".join(name for name in sys.modules if "." not in name).encode())
+        leave(code)
+
+    os._exit = leave_with_note
+    sys.argv[1:] = arguments
+    code = 0
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 70
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    task = json.load(sys.stdin)
+    for name in task["preload"]:
+        importlib.import_module(name)
+    json.dump([in_fork(c["module"], c["arguments"]) for c in task["commands"]], sys.stdout)

@@ -1,0 +1,114 @@
+"""Programs as processes: a small corpus, the command of a tiny run, and what such a run leaves behind."""
+
+import json
+import pathlib
+import random
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from arch_zoo.files import cache_directory, read_json, write_text_atomic
+from experiments.environment import fast_environment
+
+ROOT = pathlib.Path(__file__).parent.parent
+TINY = {"model.depth": 1, "model.width": 16, "model.heads": 2, "model.activation": "relu", "data.length": 16,
+        "data.tokenizer.vocab_size": 340, "data.tokenizer.sentinels": 8, "batch_size": 8, "steps": 24,
+        "optimizer.warmup_steps": 2, "log_every": 5, "evaluate_every": 6, "evaluate_batches": 2, "checkpoint_every": 8}
+TIMING = {"train/tokens_per_second", "train/flop_utilisation", "train/data_wait_share", "train_seconds",
+          "compile_seconds", "peak_memory_bytes"}
+
+
+def write_corpus(path: pathlib.Path, documents: int = 400) -> pathlib.Path:
+    """Text of made-up words, always the same."""
+    rng = random.Random(0)
+    words = [a + b for a in "ba de ki lo mu ra sen tor vi wen".split() for b in "ka lin mo na pi ros tu".split()]
+    text = "\n\n".join(" ".join(rng.choices(words, k=rng.randint(8, 40))) + "." for _ in range(documents))
+    write_text_atomic(path, text)
+    return path
+
+
+def tiny_flags(corpus: pathlib.Path, workdir: pathlib.Path, **changes) -> list[str]:
+    """Flags of a run of a second or two; `changes` by dotted path, with `__` for the dot. Tests share what it caches.
+    """
+    cache = cache_directory(None) / "test_runs"
+    values = TINY | {"data.corpus": corpus, "data.cache_dir": cache}
+    values |= {name.replace("__", "."): value for name, value in changes.items()}
+    return [f"--workdir={workdir}", *(f"--config.{name}={value}" for name, value in values.items())]
+
+
+def environment(devices: int = 1) -> dict[str, str]:
+    """What a program sets for itself, so that it needs no second start, with so many simulated devices."""
+    flags = ["--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false",
+             "--xla_cpu_prefer_vector_width=512", f"--xla_force_host_platform_device_count={devices}"]
+    return fast_environment() | {"XLA_FLAGS": " ".join(flags), "PYTHONPATH": str(ROOT)}
+
+
+def start(arguments: list[str], devices: int = 1, **options) -> subprocess.Popen:
+    """Start Python with these arguments; its output is piped as text."""
+    return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment(devices), text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def finish(process: subprocess.Popen, timeout: float = 180) -> subprocess.CompletedProcess:
+    """Wait for a process, and collect what it wrote."""
+    try:
+        out, err = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def train(flags: list[str], devices: int = 1) -> subprocess.CompletedProcess:
+    """Run experiments.train to its end."""
+    return finish(start(["-m", "experiments.train", *flags], devices))
+
+
+def final_state(workdir: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays of the newest checkpoint, by path."""
+    steps = [int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit()]
+    where = workdir.absolute() / "checkpoints" / str(max(steps)) / "state"
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        metadata = checkpointer.metadata(where).item_metadata.tree
+        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), metadata)
+        state = checkpointer.restore(where, ocp.args.PyTreeRestore(restore_args=as_numpy))
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
+
+
+def lasting(record: dict) -> dict:
+    """A line of metrics, or a result, without what the clock wrote."""
+    return {name: value for name, value in record.items() if name not in TIMING}
+
+
+def metrics_of(workdir: pathlib.Path) -> list[dict]:
+    """All lines of metrics.jsonl, without timings."""
+    return [lasting(json.loads(line)) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_same_run(a: pathlib.Path, b: pathlib.Path) -> None:
+    """Bitwise the same final state and metrics, and the same result."""
+    first, second = final_state(a), final_state(b)
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+    assert metrics_of(a) == metrics_of(b)
+    assert lasting(read_json(a / "result.json")) == lasting(read_json(b / "result.json"))
+
+
+def many(commands: list[tuple[str, list[str]]], preload: tuple[str, ...] = (), devices: int = 1) -> list[dict]:
+    """Run (module, arguments) each in a fork of one process; see tests/many.py for what comes back."""
+    task = {"preload": preload, "commands": [{"module": m, "arguments": a} for m, a in commands]}
+    process = start(["-m", "tests.many"], devices, stdin=subprocess.PIPE)
+    out, err = process.communicate(json.dumps(task), timeout=300)
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
+def assert_one_line(ended, message, code=None):
+    """The process failed, and said so in one line that has all of the parts of `message`."""
+    assert ended["err"].count("\n") == 1 and ended["err"].endswith("\n"), ended["err"]
+    for part in message if isinstance(message, tuple) else (message,):
+        assert part in ended["err"]
+    assert ended["code"] in ((1, 2) if code is None else (code,))
