@@ -54,7 +54,7 @@ def _write_cells(study: StudyConfig, workdir: pathlib.Path, data) -> dict[pathli
     if not (workdir / "study.json").exists():
         plan = make_plan(study, data)
         print(ledger_text(plan, data.tokenizer.vocabulary), flush=True)
-        metrics = describe(study.evaluation, study.base.data.length)
+        metrics = describe(study.evaluation, study.base.data)
         write_json_atomic(workdir / "study.json",
                           study_record(study, plan, describe_environment(data), program.command(), metrics))
     record = read_json(workdir / "study.json")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from arch_zoo.config import EvaluationConfig
+from arch_zoo.config import DataConfig, EvaluationConfig
 from arch_zoo.data.python_docs import classification_examples
 from arch_zoo.evaluation.bits_per_byte import bits_per_byte, suffix_windows
 from arch_zoo.evaluation.fine_tuning import Classification, fine_tune
@@ -72,7 +72,7 @@ def _minimal_pairs(run: Evaluated) -> dict[str, dict[str, Any]]:
 
 
 def _classification(run: Evaluated) -> dict[str, dict[str, Any]]:
-    task = _task()
+    task = _task(run.setup.config.data.cache_dir)
     architecture = run.setup.config.model.architecture
 
     def accuracy(reading: Reading) -> dict[str, Any]:
@@ -87,17 +87,24 @@ def _classification(run: Evaluated) -> dict[str, dict[str, Any]]:
 
 
 @functools.cache
-def _task() -> Classification:
-    examples, labels = classification_examples()
+def _task(cache_dir: str | None) -> Classification:
+    examples, labels = classification_examples(cache_dir=cache_dir)
     return Classification(labels, examples["train"], examples["test"])
+
+
+def _share_of_commonest(evaluation: EvaluationConfig, data: DataConfig) -> float:
+    """The accuracy of always giving the same answer."""
+    labels = [label for _, label in _task(data.cache_dir).test[:evaluation.fine_tuning.test_examples]]
+    return max(map(labels.count, labels)) / len(labels)
 
 
 GROUPS: dict[str, Callable[[Evaluated], dict[str, dict[str, Any]]]] = {
     "bits_per_byte": _bits_per_byte, "minimal_pairs": _minimal_pairs, "classification": _classification}
 
 
-def describe(evaluation: EvaluationConfig, length: int) -> list[dict[str, Any]]:
+def describe(evaluation: EvaluationConfig, data: DataConfig) -> list[dict[str, Any]]:
     """The metrics for the report: key, title, direction, chance level and meaning."""
+    length, commonest = data.length, _share_of_commonest(evaluation, data)
     accuracy = {"better": "higher", "unit": "accuracy"}
     if evaluation.minimal_pairs is None:
         pairs = [{"key": "minimal_pairs/swap", "title": "Swapped words", **accuracy, "chance": 0.5,
@@ -113,8 +120,8 @@ def describe(evaluation: EvaluationConfig, length: int) -> list[dict[str, Any]]:
         {"key": "bits_per_byte", "title": "Bits per byte", "better": "lower", "unit": "bits/byte", "chance": None,
          "about": f"of the second {length - length // 2} tokens of held-out windows given the first {length // 2}"},
         *pairs,
-        {"key": "classification/shared", "title": "Classification, same visibility", **accuracy, "chance": 0.1,
+        {"key": "classification/shared", "title": "Classification, same visibility", **accuracy, "chance": commonest,
          "about": "which of ten packages a docstring comes from, after fine-tuning; every stack bidirectional, mean "
-                  "over tokens"},
-        {"key": "classification/own", "title": "Classification, own visibility", **accuracy, "chance": 0.1,
+                  "over tokens; chance is always naming the commonest package"},
+        {"key": "classification/own", "title": "Classification, own visibility", **accuracy, "chance": commonest,
          "about": "the same, each arm read under its own visibility"}]

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from arch_zoo.config import EvaluationConfig, FineTuningConfig
+from arch_zoo.config import DataConfig, EvaluationConfig, FineTuningConfig
 from arch_zoo.data.prepare import prepare_data
 from arch_zoo.evaluation.fine_tuning import Classification
 from arch_zoo.evaluation.likelihood import Scorer
@@ -55,7 +55,7 @@ def runs(folder):
 @pytest.fixture(autouse=True)
 def classes_of_toy_text(monkeypatch):
     examples = [(text, number % 10) for number, text in enumerate(documents(7, 40))]
-    monkeypatch.setattr(metrics, "_task", lambda: Classification(list("abcdefghij"), examples, examples[:20]))
+    monkeypatch.setattr(metrics, "_task", lambda cache_dir: Classification(list("abcdefghij"), examples, examples[:20]))
 
 
 def measured(run: Evaluated) -> dict:
@@ -67,7 +67,7 @@ def measured(run: Evaluated) -> dict:
 @pytest.mark.parametrize(("architecture", "objective"), ARMS)
 def test_what_is_described_is_what_is_measured(runs, architecture, objective):
     found = measured(runs(architecture, objective))
-    described = {metric["key"]: metric for metric in describe(SMALL, 24)}
+    described = {metric["key"]: metric for metric in describe(SMALL, DataConfig(length=24))}
     assert list(found) == list(described)
     assert {key.split("/")[0] for key in found} == set(GROUPS)
     for key, entry in found.items():
@@ -88,7 +88,7 @@ def test_readings_are_told_with_the_result(runs):
 
 def test_blimps_files_take_the_place_of_made_pairs(runs, folder):
     run = runs(minimal_pairs=str(folder / "pairs.jsonl.data"))
-    assert [m["key"] for m in describe(run.evaluation, 24) if "pairs" in m["key"]] == ["minimal_pairs"]
+    assert [m["key"] for m in describe(run.evaluation, DataConfig(length=24)) if "pairs" in m["key"]] == ["minimal_pairs"]
     found = measure("minimal_pairs", run)
     assert list(found) == ["minimal_pairs"] and found["minimal_pairs"]["count"] == 3
     assert set(found["minimal_pairs"]["by_kind"]) == {"one", "two"}
