@@ -12,6 +12,7 @@ from experiments.engines import local
 
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the cell, with the cell.json that the study wrote")
 FAILED_FILE = "failed.json"
+_PATIENCE = 120.0  # seconds in which the process of a study that was killed should have saved this cell
 
 
 def main(arguments: list[str]) -> int | None:
@@ -45,7 +46,7 @@ def run_cell(workdir: pathlib.Path) -> None:
     began = time.monotonic()
     cell = read_json(workdir / "cell.json")
     config, evaluation = from_dict(RunConfig, cell["run"]), from_dict(EvaluationConfig, cell["evaluation"])
-    with claim(workdir, config):
+    with claim(workdir, config, patience=_PATIENCE):
         program.use_compilation_cache(config.data.cache_dir)
         data = prepare_data(config.data)
         training = _once(workdir / "training.json", lambda: loop.train(config, data, workdir, cell["label"]))

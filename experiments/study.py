@@ -1,14 +1,12 @@
 """Run a study: every arm with every seed, the shared metrics, and the report. The same command resumes it."""
 
 import pathlib
-import time
 
 from absl import flags
 
 from arch_zoo.errors import UserError
 from arch_zoo.files import read_json, write_json_atomic
 from arch_zoo.settings import to_dict
-from arch_zoo.training.metrics import clock
 from experiments import program
 from experiments.studies.config import StudyConfig
 
@@ -73,19 +71,16 @@ def _write_cells(study: StudyConfig, workdir: pathlib.Path, data) -> dict[pathli
 def _run(cells: dict[pathlib.Path, str], workdir: pathlib.Path) -> list[str]:
     """Run what is not done; returns the labels of the cells that failed."""
     from experiments.engines.local import run_cells
+    from experiments.studies.progress import StudyProgress
 
-    waiting = [cell for cell in cells if not (cell / "result.json").exists()]
-    done, failed, began = len(cells) - len(waiting), [], time.monotonic()
-    if done:
+    waiting, failed = [cell for cell in cells if not (cell / "result.json").exists()], []
+    if done := len(cells) - len(waiting):
         print(f"{done} of {len(cells)} cells are done already", flush=True)
-    for ended, (cell, code, seconds) in enumerate(run_cells(waiting, MAX_PARALLEL.value), 1):
-        left = (time.monotonic() - began) / ended * (len(waiting) - ended)
-        if code == 0:
-            print(f"[{done + ended:>2}/{len(cells)}] {cells[cell]:<45} done in {seconds:.0f} s   left {clock(left)}",
-                  flush=True)
-        else:
+    progress = StudyProgress(cells, done)
+    for cell, code, seconds in run_cells(waiting, MAX_PARALLEL.value, progress.running):
+        progress.ended(cell, f"FAILED: {_why(cell)}" if code else f"done in {seconds:.0f} s")
+        if code:
             failed.append(cells[cell])
-            print(f"[{done + ended:>2}/{len(cells)}] {cells[cell]:<45} FAILED: {_why(cell)}", flush=True)
     return failed
 
 

@@ -1,7 +1,7 @@
 """What the documentation tells people to type works, in a copy of the project that starts without what it makes.
 
-Blocks marked `python` that begin with a path are saved there, blocks marked `sh` are run, in the order of the page. Runs
-are made shorter; everything else is as printed.
+Blocks marked `python` that begin with a path are saved there, blocks marked `sh` are run, in the order of the page.
+Runs are made shorter; everything else is as printed.
 """
 
 import os

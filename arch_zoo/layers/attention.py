@@ -19,7 +19,8 @@ def attend(q_bqhd: jax.Array, k_bkgd: jax.Array, v_bkgd: jax.Array, visible_bqk:
 
     Args:
       q_bqhd: queries; `h` is a multiple of the `g` key-value heads, query head i uses key-value head i // (h / g).
-      visible_bqk: bool, True = may attend. A query that may attend to nothing gets the mean of the values.
+      visible_bqk: bool, True = may attend. A query that may attend to nothing gets zeros: a
+        mean of values would let it see what it may not.
       bias_bhqk: added to the scaled logits; its b may be 1.
       scale: multiplies the logits.
       drop: applied to the probabilities [b, g, r, q, k].
@@ -37,7 +38,8 @@ def attend(q_bqhd: jax.Array, k_bkgd: jax.Array, v_bkgd: jax.Array, visible_bqk:
     probabilities = jax.nn.softmax(logits, axis=-1).astype(v_bkgd.dtype)
     if drop is not None:
         probabilities = drop(probabilities)
-    return jnp.einsum("bgrqk,bkgd->bqgrd", probabilities, v_bkgd).reshape(b, q, h, v_bkgd.shape[-1])
+    out_bqhd = jnp.einsum("bgrqk,bkgd->bqgrd", probabilities, v_bkgd).reshape(b, q, h, v_bkgd.shape[-1])
+    return jnp.where(visible_bqk.any(axis=-1)[:, :, None, None], out_bqhd, 0)
 
 
 class Attention(nn.Module):

@@ -7,8 +7,9 @@ import pathlib
 import platform
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 import jax
 
@@ -24,18 +25,16 @@ _TRACES = (METRICS_FILE, "cells")  # of a run, and of a study, that has begun
 
 
 @contextlib.contextmanager
-def claim(workdir: pathlib.Path, config: Settings) -> Iterator[None]:
+def claim(workdir: pathlib.Path, config: Settings, patience: float = 0.0) -> Iterator[None]:
     """Hold the directory for this process and this config; a second process, or another config, is refused.
 
+    `patience`: seconds to wait for another process that is about to end.
     A start that is refused, before anything was trained, takes back what it wrote: the directory stays free for the
     command that puts it right.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     with open(workdir / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{workdir}: another process is working in this directory") from None
+        _lock(lock, workdir, time.monotonic() + patience)
         check_config(workdir, config)
         there = set(workdir.iterdir())
         write_json_atomic(workdir / CONFIG_FILE, to_dict(config))
@@ -46,6 +45,16 @@ def claim(workdir: pathlib.Path, config: Settings) -> Iterator[None]:
                 for path in set(workdir.iterdir()) - there:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
             raise
+
+
+def _lock(file: IO, workdir: pathlib.Path, deadline: float) -> None:
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise UserError(f"{workdir}: another process is working in this directory") from None
+            time.sleep(0.1)
 
 
 def check_config(workdir: pathlib.Path, config: Settings) -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from experiments.environment import fast_environment
 
@@ -15,9 +15,11 @@ _CORES = "ARCH_ZOO_CORES"
 _PR_SET_PDEATHSIG = 1
 
 
-def run_cells(cells: list[pathlib.Path], max_parallel: int) -> Iterator[tuple[pathlib.Path, int, float]]:
+def run_cells(cells: list[pathlib.Path], max_parallel: int,
+              watch: Callable[[list[pathlib.Path]], None]) -> Iterator[tuple[pathlib.Path, int, float]]:
     """Run `python -m experiments.cell` for each directory; yields (directory, exit code, seconds) as they end.
 
+    `watch` is called with the directories that are running, a few times a second.
     Processes end with this one: on Ctrl-C they save and stop, and if this process is killed they are told to.
     """
     cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else list(range(os.cpu_count()))
@@ -35,7 +37,8 @@ def run_cells(cells: list[pathlib.Path], max_parallel: int) -> Iterator[tuple[pa
                 free.append(share)
                 yield cell, process.returncode, time.monotonic() - began
             if not ended:
-                time.sleep(0.1)
+                watch([cell for cell, _, _ in running.values()])
+                time.sleep(0.2)
     finally:
         for process in running:
             process.send_signal(signal.SIGTERM)

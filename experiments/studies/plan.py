@@ -1,6 +1,8 @@
 """From a study's config to the runs it consists of: solve what must match, and print what it costs."""
 
+import bisect
 import dataclasses
+import functools
 from typing import Any
 
 from arch_zoo.analysis.ledger import Ledger, make_ledger
@@ -61,9 +63,15 @@ def _solve_params(study: StudyConfig, configs: dict[str, RunConfig], reference: 
     """Change the width (in whole heads) or the depth of each arm until its parameters come nearest the reference's."""
     vocabulary = data.tokenizer.vocabulary
     wanted = make_ledger(reference, vocabulary).params
-    solved = {slug: min(_candidates(config, study.match_params_by),
-                        key=lambda c: abs(make_ledger(c, vocabulary).params - wanted))
-              for slug, config in configs.items()}
+
+    def nearest(config: RunConfig) -> RunConfig:
+        candidates = _candidates(config, study.match_params_by)  # ascending, in parameters too
+        params = functools.cache(lambda i: make_ledger(candidates[i], vocabulary).params)
+        above = bisect.bisect_left(range(len(candidates)), wanted, key=params)
+        around = (i for i in (above - 1, above) if 0 <= i < len(candidates))
+        return candidates[min(around, key=lambda i: abs(params(i) - wanted))]
+
+    solved = {slug: config if slug == study.reference_arm else nearest(config) for slug, config in configs.items()}
     return solved, (f"model.{study.match_params_by}",)
 
 

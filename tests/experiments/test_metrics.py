@@ -88,7 +88,8 @@ def test_readings_are_told_with_the_result(runs):
 
 def test_blimps_files_take_the_place_of_made_pairs(runs, folder):
     run = runs(minimal_pairs=str(folder / "pairs.jsonl.data"))
-    assert [m["key"] for m in describe(run.evaluation, DataConfig(length=24)) if "pairs" in m["key"]] == ["minimal_pairs"]
+    described = describe(run.evaluation, DataConfig(length=24))
+    assert [m["key"] for m in described if "pairs" in m["key"]] == ["minimal_pairs"]
     found = measure("minimal_pairs", run)
     assert list(found) == ["minimal_pairs"] and found["minimal_pairs"]["count"] == 3
     assert set(found["minimal_pairs"]["by_kind"]) == {"one", "two"}

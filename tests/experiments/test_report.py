@@ -233,8 +233,8 @@ def test_a_single_run_has_a_report_of_its_own(tmp_path):
     """One arm, one seed, no shared metric: curves, costs and config, and nothing that compares."""
     make_study(tmp_path, run=False)
     record = json.loads((tmp_path / "study.json").read_text())
-    write_json_atomic(tmp_path / "study.json", {**record, "title": "Run base", "arms": record["arms"][1:2], "seeds": [4],
-                                                "metrics": [], "cells": ".", "differs": {}})
+    write_json_atomic(tmp_path / "study.json", {**record, "title": "Run base", "arms": record["arms"][1:2],
+                                                "seeds": [4], "metrics": [], "cells": ".", "differs": {}})
     make_cell(tmp_path, arm=1, seed=4)
     page = build_report(tmp_path).read_text()
     assert "Run report" in page and "Learning curves" in page

@@ -61,7 +61,8 @@ def test_grouped_heads_are_repeated_heads(groups):
     repeated = attend(q, jnp.repeat(k, H // groups, 2), jnp.repeat(v, H // groups, 2), some_visible(), bias)
     np.testing.assert_allclose(grouped, repeated, atol=1e-6)
     if groups > 1:
-        tiled = attend(q, jnp.tile(k, (1, 1, H // groups, 1)), jnp.tile(v, (1, 1, H // groups, 1)), some_visible(), bias)
+        k_tiled, v_tiled = (jnp.tile(x, (1, 1, H // groups, 1)) for x in (k, v))
+        tiled = attend(q, k_tiled, v_tiled, some_visible(), bias)
         assert np.abs(grouped - tiled).max() > 0.05
 
 

@@ -3,10 +3,13 @@
 With SGD and on gradients: Adam divides a wrong scale away. Loss weights are ragged: whole documents carry none.
 """
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
+from arch_zoo.config import RunConfig
 from arch_zoo.errors import UserError
 from arch_zoo.training.optimizers import make_optimizer
 from arch_zoo.training.parallel import choose_devices, make_parallel
@@ -14,6 +17,7 @@ from arch_zoo.training.state import initialise
 from arch_zoo.training.step import make_train_step
 from tests.toy import tiny_config, toy_batch, toy_model
 
+pytestmark = pytest.mark.xdist_group("parallel")  # one worker compiles each reference
 CHANGES = {"optimizer__kind": "sgd", "optimizer__clip_norm": None, "optimizer__learning_rate": 0.5,
            "optimizer__warmup_steps": 0, "batch_size": 16, "model__attention_dropout": 0.1,
            "model__residual_dropout": 0.2, "model__embedding_dropout": 0.1, "model__mlp_dropout": 0.1,
@@ -21,20 +25,30 @@ CHANGES = {"optimizer__kind": "sgd", "optimizer__clip_norm": None, "optimizer__l
 WAYS = [("jit", 2, 1), ("jit", 8, 1), ("pmap", 2, 1), ("pmap", 8, 1), ("jit", 1, 4), ("pmap", 2, 4)]
 
 
-def two_steps(config, kind, devices, accumulate, mean_of_means=False):
-    """Parameters and metrics after two steps."""
-    model, optimizer = toy_model(config), make_optimizer(config.optimizer, config.steps)
-    visibility = config.model.architecture.visibility
-    parallel = make_parallel(kind, choose_devices(devices), config.batch_size, accumulate)
-    batches = [ragged(toy_batch(config, first=16 * i)) for i in range(2)]
-    step = make_train_step(config.objective, model, visibility, optimizer, seed=config.seed, accumulate=accumulate)
-    if mean_of_means:
-        step = wrong_step(step)
-    state = parallel.place_state(initialise(model, optimizer, batches[0], visibility, config.seed))
-    compiled = parallel.compile_train(step)
-    for batch in batches:
-        state, metrics = compiled(state, parallel.place_batch(batch))
-    return jax.device_get(state.parameters), jax.device_get(metrics)
+@dataclasses.dataclass
+class Case:
+    """A config with its batches and its state before the first step, made once for all ways to run it."""
+
+    config: RunConfig
+
+    def __post_init__(self):
+        self.model = toy_model(self.config)
+        self.visibility = self.config.model.architecture.visibility
+        self.optimizer = make_optimizer(self.config.optimizer, self.config.steps)
+        self.batches = [ragged(toy_batch(self.config, first=16 * i)) for i in range(2)]
+        self.start = jax.device_get(jax.jit(lambda: initialise(self.model, self.optimizer, self.batches[0],
+                                                               self.visibility, self.config.seed))())
+
+    def two_steps(self, kind, devices, accumulate, mean_of_means=False):
+        """Parameters and metrics after two steps."""
+        parallel = make_parallel(kind, choose_devices(devices), self.config.batch_size, accumulate)
+        step = make_train_step(self.config.objective, self.model, self.visibility, self.optimizer,
+                               seed=self.config.seed, accumulate=accumulate)
+        compiled = parallel.compile_train(wrong_step(step) if mean_of_means else step)
+        state = parallel.place_state(self.start)
+        for batch in self.batches:
+            state, metrics = compiled(state, parallel.place_batch(batch))
+        return jax.device_get(state.parameters), jax.device_get(metrics)
 
 
 def ragged(batch):
@@ -61,22 +75,22 @@ def difference(a, b):
                 ids=lambda pair: pair[0])
 def reference(request):
     architecture, objective = request.param
-    config = tiny_config(model__architecture=architecture, objective=objective, **CHANGES)
-    return config, *two_steps(config, "jit", 1, 1)
+    case = Case(tiny_config(model__architecture=architecture, objective=objective, **CHANGES))
+    return case, *case.two_steps("jit", 1, 1)
 
 
 @pytest.mark.parametrize(("kind", "devices", "accumulate"), WAYS)
 def test_same_step(reference, kind, devices, accumulate):
-    config, parameters, metrics = reference
-    other, other_metrics = two_steps(config, kind, devices, accumulate)
+    case, parameters, metrics = reference
+    other, other_metrics = case.two_steps(kind, devices, accumulate)
     assert difference(parameters, other) < 2e-6
     np.testing.assert_allclose(metrics["gradient_norm"], other_metrics["gradient_norm"], rtol=2e-5)
     assert metrics["loss_weight"] == other_metrics["loss_weight"]
 
 
 def test_the_comparison_can_fail(reference):
-    config, parameters, _ = reference
-    mistaken, _ = two_steps(config, "pmap", 2, 1, mean_of_means=True)
+    case, parameters, _ = reference
+    mistaken, _ = case.two_steps("pmap", 2, 1, mean_of_means=True)
     assert difference(parameters, mistaken) > 1e-4
 
 

@@ -1,0 +1,44 @@
+"""What a study shows while it runs: a line for each cell that ended, and, at a terminal, what the others do."""
+
+import pathlib
+import shutil
+import sys
+import time
+
+from arch_zoo.training.metrics import clock
+
+_TAIL = 400  # bytes of a log in which its last line is looked for
+
+
+class StudyProgress:
+    """Counts cells and prints. `before` cells were done when the study was started again."""
+
+    def __init__(self, labels: dict[pathlib.Path, str], before: int):
+        self._labels, self._before, self._ended = labels, before, 0
+        self._began = time.monotonic()
+        self._live = sys.stdout.isatty()
+
+    def running(self, cells: list[pathlib.Path]) -> None:
+        """The last line that each running cell has logged, in one line that is written over; nothing in a file."""
+        if self._live:
+            width = shutil.get_terminal_size().columns
+            share = width // max(len(cells), 1) - 3
+            line = " │ ".join(self._doing(cell)[:share].ljust(share) for cell in cells)
+            print(f"\r{line[:width - 1]}\033[K", end="", flush=True)
+
+    def ended(self, cell: pathlib.Path, outcome: str) -> None:
+        """One line that stays: which cell, how it ended, how long the others will take."""
+        self._ended += 1
+        waiting = len(self._labels) - self._before - self._ended
+        left = (time.monotonic() - self._began) / self._ended * waiting
+        print(f"{chr(13) + chr(27) + '[K' if self._live else ''}[{self._before + self._ended:>2}/{len(self._labels)}] "
+              f"{self._labels[cell]:<45} {outcome}   left {clock(left)}", flush=True)
+
+    def _doing(self, cell: pathlib.Path) -> str:
+        """'LABEL step 20/120  loss …' as the log says it, or the label with what else was logged last."""
+        log = cell / "cell.log"
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL))
+            lines = file.read().decode(errors="replace").strip().splitlines()
+        last, label = lines[-1] if lines else "starting", self._labels[cell]
+        return last if last.startswith(label) else f"{label}: {last}"
