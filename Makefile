@@ -8,10 +8,10 @@ compare: .venv/installed
 	$(BIN)/python -m experiments.study --config=configs/studies/families.py --workdir=runs/families
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope
 
 test-slow: .venv/installed-test
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup -m slow
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope -m slow
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -5,9 +5,10 @@ import os
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Tests compile much and compute little: without optimisation, and without the emitters that take most of the compile
 # time, the suite takes a tenth of the time when nothing is cached.
-os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8",
-                                    "--xla_backend_optimization_level=0",
-                                    "--xla_cpu_use_fusion_emitters=false"]).strip()
+# A worker of pytest-xdist inherits them: set twice, they would make other cache keys.
+os.environ["XLA_FLAGS"] = " ".join(dict.fromkeys([
+    *os.environ.get("XLA_FLAGS", "").split(), "--xla_force_host_platform_device_count=8",
+    "--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false"]))
 
 import jax
 import pytest

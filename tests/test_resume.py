@@ -20,7 +20,6 @@ from tests.runs import (
     write_corpus,
 )
 
-pytestmark = pytest.mark.xdist_group("resume")  # the uninterrupted runs run once
 # Dropout and corruption are drawn anew at each step, so that a wrong step would show.
 RUNS = {"decoder": {"model__residual_dropout": 0.1},
         "another seed": {"model__residual_dropout": 0.1, "seed": 1},

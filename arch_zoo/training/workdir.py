@@ -28,9 +28,8 @@ _TRACES = (METRICS_FILE, "cells")  # of a run, and of a study, that has begun
 def claim(workdir: pathlib.Path, config: Settings, patience: float = 0.0) -> Iterator[None]:
     """Hold the directory for this process and this config; a second process, or another config, is refused.
 
-    `patience`: seconds to wait for another process that is about to end.
     A start that is refused, before anything was trained, takes back what it wrote: the directory stays free for the
-    command that puts it right.
+    command that puts it right. `patience`: seconds to wait for another process that is about to end.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     with open(workdir / ".lock", "w") as lock:

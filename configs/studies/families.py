@@ -32,7 +32,7 @@ def get_config() -> StudyConfig:
         ),
         varies=("model.architecture", "objective"),
         reference="decoder_causal_lm",
-        fine_tuning=FineTuningConfig(examples=640),
+        fine_tuning=FineTuningConfig(examples=640, length=48),
         claims=(
             Claim(text="Early in training, a causal LM classifies better than a masked LM once both are fine-tuned "
                        "bidirectionally",

@@ -19,7 +19,6 @@ from tests.runs import (
     write_corpus,
 )
 
-pytestmark = pytest.mark.xdist_group("mishaps")  # the runs of a fixture run once
 TRAIN = "experiments.train"
 PRELOAD = ("arch_zoo.training.loop", "experiments.studies.plan", "tensorboardX")
 EXPLODING = {"optimizer__learning_rate": 10, "optimizer__weight_decay": 100, "optimizer__schedule": "constant",

@@ -4,7 +4,6 @@ import pytest
 
 from tests.runs import assert_one_line, many, tiny_flags, write_corpus
 
-pytestmark = pytest.mark.xdist_group("programs")  # the commands of a fixture run once
 TRAIN, STUDY = "experiments.train", "experiments.study"
 
 

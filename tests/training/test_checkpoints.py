@@ -11,6 +11,8 @@ from arch_zoo.errors import UserError
 from arch_zoo.training.checkpoints import Checkpoints
 from arch_zoo.training.state import TrainState
 
+# After a failed read Orbax leaves tasks behind that complain when they are collected.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::RuntimeWarning")
 NOTES = {"seconds": 1.5, "evaluation_loss": None, "pending": [{"loss_sum": 0.1 + 0.2}]}
 
 

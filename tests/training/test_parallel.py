@@ -17,11 +17,11 @@ from arch_zoo.training.state import initialise
 from arch_zoo.training.step import make_train_step
 from tests.toy import tiny_config, toy_batch, toy_model
 
-pytestmark = pytest.mark.xdist_group("parallel")  # one worker compiles each reference
 CHANGES = {"optimizer__kind": "sgd", "optimizer__clip_norm": None, "optimizer__learning_rate": 0.5,
            "optimizer__warmup_steps": 0, "batch_size": 16, "model__attention_dropout": 0.1,
            "model__residual_dropout": 0.2, "model__embedding_dropout": 0.1, "model__mlp_dropout": 0.1,
-           "model__depth": 1}
+           # one block without biases: every parameter costs compile time
+           "model__depth": 1, "model__attention_bias": False, "model__mlp_bias": False, "model__norm_bias": False}
 WAYS = [("jit", 2, 1), ("jit", 8, 1), ("pmap", 2, 1), ("pmap", 8, 1), ("jit", 1, 4), ("pmap", 2, 4)]
 
 
