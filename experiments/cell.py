@@ -1,6 +1,7 @@
 """Run one cell of a study: train, measure the shared metrics, write result.json. Started by an engine."""
 
 import pathlib
+import textwrap
 import time
 
 from absl import flags, logging
@@ -12,6 +13,7 @@ from experiments.engines import local
 
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the cell, with the cell.json that the study wrote")
 FAILED_FILE = "failed.json"
+_LONGEST_ERROR = 300  # characters; the log has all of it
 _PATIENCE = 120.0  # seconds in which the process of a study that was killed should have saved this cell
 
 
@@ -26,7 +28,7 @@ def main(arguments: list[str]) -> int | None:
         raise
     except Exception as error:
         text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        write_json_atomic(workdir / FAILED_FILE, {"error": " ".join(text.split())})
+        write_json_atomic(workdir / FAILED_FILE, {"error": textwrap.shorten(text, _LONGEST_ERROR)})
         raise
 
 
