@@ -50,6 +50,7 @@ if __name__ == "__main__":
 
     end = sys.argv.index("--")
     stop_at(sys.argv[2:end], sys.argv[1])
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background inherits that it is ignored
     del sys.argv[1:end + 1]
     announce(Prefetcher, "next", "step")
     announce(Batches, "evaluation_batch_at", "evaluation")
