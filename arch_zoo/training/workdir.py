@@ -7,6 +7,7 @@ import pathlib
 import platform
 import shutil
 import subprocess
+import textwrap
 import time
 from collections.abc import Iterator
 from typing import IO, Any
@@ -64,9 +65,13 @@ def check_config(workdir: pathlib.Path, config: Settings) -> None:
     there, here = flatten(read_json(path)), flatten(config)
     differing = [p for p in sorted({*there, *here}) if there.get(p) != here.get(p)]
     if differing:
-        shown = ", ".join(f"{p} ({there.get(p)} there, {here.get(p)} now)" for p in differing[:5])
+        shown = ", ".join(f"{p} ({_short(there.get(p))} there, {_short(here.get(p))} now)" for p in differing[:5])
         more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
         raise UserError(f"{workdir}: this directory belongs to another config: {shown}{more}; use another --workdir")
+
+
+def _short(value: Any) -> str:
+    return textwrap.shorten(str(value), 50, placeholder=" …")
 
 
 def write_environment(workdir: pathlib.Path, data: Data) -> None:
