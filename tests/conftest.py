@@ -2,13 +2,12 @@
 
 import os
 
+from tests.xla import QUICK_TO_COMPILE, simulated_devices
+
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Tests compile much and compute little: without optimisation, and without the emitters that take most of the compile
-# time, the suite takes a tenth of the time when nothing is cached.
 # A worker of pytest-xdist inherits them: set twice, they would make other cache keys.
 os.environ["XLA_FLAGS"] = " ".join(dict.fromkeys([
-    *os.environ.get("XLA_FLAGS", "").split(), "--xla_force_host_platform_device_count=8",
-    "--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false"]))
+    *os.environ.get("XLA_FLAGS", "").split(), simulated_devices(8), *QUICK_TO_COMPILE]))
 
 import jax
 import pytest

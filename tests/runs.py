@@ -12,6 +12,7 @@ import orbax.checkpoint as ocp
 
 from arch_zoo.files import cache_directory, read_json, write_text_atomic
 from experiments.environment import fast_environment
+from tests.xla import QUICK_TO_COMPILE, simulated_devices
 
 ROOT = pathlib.Path(__file__).parent.parent
 TINY = {"model.depth": 1, "model.width": 16, "model.heads": 2, "model.activation": "relu", "data.length": 16,
@@ -41,8 +42,7 @@ def tiny_flags(corpus: pathlib.Path, workdir: pathlib.Path, **changes) -> list[s
 
 def environment(devices: int = 1) -> dict[str, str]:
     """What a program sets for itself, so that it needs no second start, with so many simulated devices."""
-    flags = ["--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false",
-             "--xla_cpu_prefer_vector_width=512", f"--xla_force_host_platform_device_count={devices}"]
+    flags = [*QUICK_TO_COMPILE, "--xla_cpu_prefer_vector_width=512", simulated_devices(devices)]
     return fast_environment() | {"XLA_FLAGS": " ".join(flags), "PYTHONPATH": str(ROOT)}
 
 
