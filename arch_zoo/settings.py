@@ -51,7 +51,7 @@ class Settings:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            kept = _checked(value, _types(type(self))[field.name], field)
+            kept = _checked(value, field_types(type(self))[field.name], field)
             if kept is not value:
                 object.__setattr__(self, field.name, kept)
         self.check()
@@ -65,10 +65,9 @@ class Settings:
 
 
 @functools.cache
-def _types(cls: type) -> dict[str, Any]:
+def field_types(cls: type) -> dict[str, Any]:
+    """{field: type} of a class of settings."""
     return typing.get_type_hints(cls)
-
-
 
 
 # --- Python values against types ---------------------------------------------------------------------------------
@@ -208,7 +207,7 @@ def from_dict(cls: type, values: Mapping[str, Any]) -> Any:
             raise FieldError(name, f"there is no such field in {cls.__name__}.{did_you_mean(name, known)}"
                                    f" Fields: {', '.join(known)}")
         try:
-            arguments[name] = _revive(value, _types(cls)[name], known[name])
+            arguments[name] = _revive(value, field_types(cls)[name], known[name])
         except FieldError as error:
             raise error.below(name) from None
     return cls(**arguments)
@@ -250,7 +249,7 @@ def _set(values: dict, cls: type, parts: list[str], value: Any, path: str) -> No
     if name not in fields:
         raise FieldError(path, f"there is no field {name!r} here.{did_you_mean(name, fields)} "
                                f"Fields: {', '.join(fields) or 'none'}")
-    registry, kind = fields[name].metadata.get("variant"), _types(cls)[name]
+    registry, kind = fields[name].metadata.get("variant"), field_types(cls)[name]
     if rest:
         inner = registry.get(values[name]["name"]) if registry is not None else kind
         if not (isinstance(inner, type) and issubclass(inner, Settings)):
@@ -283,44 +282,3 @@ def _parsed(value: Any, kind: Any, path: str) -> Any:
         raise FieldError(path, f"expected {describe_type(kind)}, got {value!r}."
                                f"{did_you_mean(value, map(str, typing.get_args(kind)))}")
     return parsed
-
-
-# --- looking at settings -----------------------------------------------------------------------------------------
-
-def flatten(settings: Settings | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{dotted path: value}; a variant contributes `path` (its name) and `path.option` for each option."""
-    values = settings if isinstance(settings, Mapping) else to_dict(settings)
-    flat = {}
-    for name, value in values.items():
-        path = prefix if name == "name" and prefix else f"{prefix}.{name}" if prefix else name
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, path))
-        else:
-            flat[path] = value
-    return flat
-
-
-def difference(a: Settings, b: Settings) -> dict[str, tuple[Any, Any]]:
-    """{dotted path: (value in a, value in b)} for the paths at which they differ; None where one has no such path."""
-    flat_a, flat_b = flatten(a), flatten(b)
-    return {path: (flat_a.get(path), flat_b.get(path))
-            for path in [*flat_a, *(p for p in flat_b if p not in flat_a)] if flat_a.get(path) != flat_b.get(path)}
-
-
-def help_lines(settings: Settings, prefix: str) -> list[str]:
-    """One line for each field: `--prefix.path=default  help (type, range)`."""
-    lines = []
-    for field in dataclasses.fields(settings):
-        value, kind = getattr(settings, field.name), _types(type(settings))[field.name]
-        path, registry = f"{prefix}.{field.name}", field.metadata.get("variant")
-        help_text = field.metadata.get("help", "")
-        if registry is not None:
-            lines.append(f"  --{path}={type(value).name}\n        {help_text} (one of: {', '.join(registry.names())})")
-        elif not isinstance(value, Settings):
-            low, high = field.metadata.get("low"), field.metadata.get("high")
-            bounds = "" if low is None and high is None else f", {low if low is not None else '…'}–{high or '…'}"
-            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-            lines.append(f"  --{path}={shown}\n        {help_text} ({describe_type(kind)}{bounds})")
-        if isinstance(value, Settings):
-            lines.extend(help_lines(value, path))
-    return lines

@@ -7,6 +7,7 @@ import os
 
 from absl import flags
 
+from arch_zoo.machine import usable_cores
 from benchmarks.table import median, publish, seconds_of
 from experiments import program
 from experiments.studies.config import StudyConfig
@@ -18,7 +19,7 @@ BATCHES = flags.DEFINE_integer("batches", 200, "batches that are timed", lower_b
 def main(study: StudyConfig, arguments: list[str]) -> None:
     """Time each arm's batches, each a different one."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        os.sched_setaffinity(0, usable_cores()[:1])
     from arch_zoo.data.prepare import prepare_data
     from arch_zoo.training.batches import training_batches
 

@@ -1,13 +1,13 @@
 """How a benchmark times things and prints what it found."""
 
 import importlib.metadata
-import os
 import pathlib
 import platform
 import time
 from collections.abc import Callable, Sequence
 
 from arch_zoo.files import write_text_atomic
+from arch_zoo.machine import usable_cores
 from experiments import program
 
 
@@ -46,7 +46,7 @@ def conditions() -> str:
     import jax
 
     device = jax.devices()[0]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = len(usable_cores())
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("jax", "flax", "numpy"))
     command = program.command()
     return (f"`{command}`; {device.device_kind} ({_processor()}), {cores} core{'s' if cores != 1 else ''}; "

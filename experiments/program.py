@@ -14,7 +14,8 @@ from absl import app, flags, logging
 
 from arch_zoo.errors import Interrupted, UserError
 from arch_zoo.registry import did_you_mean
-from arch_zoo.settings import Settings, help_lines, override
+from arch_zoo.settings import Settings, override
+from arch_zoo.settings_view import help_lines
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 

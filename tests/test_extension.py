@@ -16,7 +16,8 @@ from arch_zoo.layers.positions.base import Position
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.objectives.base import Objective
 from arch_zoo.registry import ARCHITECTURES, OBJECTIVES, POSITIONS
-from arch_zoo.settings import from_dict, help_lines, setting, to_dict
+from arch_zoo.settings import from_dict, setting, to_dict
+from arch_zoo.settings_view import help_lines
 from experiments.program import load_config
 from tests.test_matrix import influence, was_read
 from tests.toy import tiny_config, toy_losses

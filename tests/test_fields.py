@@ -19,7 +19,8 @@ from jax.interpreters import partial_eval
 from arch_zoo.config import RunConfig
 from arch_zoo.data.prepare import prepare_data
 from arch_zoo.registry import ARCHITECTURES, OBJECTIVES, POSITIONS
-from arch_zoo.settings import flatten, override
+from arch_zoo.settings import override
+from arch_zoo.settings_view import flatten
 from arch_zoo.training.loop import Setup, train
 from arch_zoo.training.metrics import read_metrics
 from tests.toy import tiny_config

@@ -10,17 +10,8 @@ from arch_zoo.config import EvaluationConfig, RunConfig
 from arch_zoo.errors import UserError
 from arch_zoo.layers.positions.rotary import Rotary
 from arch_zoo.registry import ARCHITECTURES, OBJECTIVES, POSITIONS
-from arch_zoo.settings import (
-    FieldError,
-    Settings,
-    difference,
-    flatten,
-    from_dict,
-    help_lines,
-    override,
-    setting,
-    to_dict,
-)
+from arch_zoo.settings import FieldError, Settings, from_dict, override, setting, to_dict
+from arch_zoo.settings_view import difference, flatten, help_lines
 from tests.toy import compatible_pairs
 
 

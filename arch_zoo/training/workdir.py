@@ -18,7 +18,9 @@ from arch_zoo.config import RunConfig
 from arch_zoo.data.prepare import Data
 from arch_zoo.errors import UserError
 from arch_zoo.files import read_json, write_json_atomic, write_text_atomic
-from arch_zoo.settings import Settings, flatten, to_dict
+from arch_zoo.machine import usable_cores
+from arch_zoo.settings import Settings, to_dict
+from arch_zoo.settings_view import difference
 from arch_zoo.training.metrics import METRICS_FILE
 
 CONFIG_FILE, ENVIRONMENT_FILE, RESULT_FILE = "config.json", "environment.json", "result.json"
@@ -62,10 +64,9 @@ def check_config(workdir: pathlib.Path, config: Settings) -> None:
     path = workdir / CONFIG_FILE
     if not path.exists():
         return
-    there, here = flatten(read_json(path)), flatten(config)
-    differing = [p for p in sorted({*there, *here}) if there.get(p) != here.get(p)]
+    differing = sorted(difference(read_json(path), config).items())
     if differing:
-        shown = ", ".join(f"{p} ({_short(there.get(p))} there, {_short(here.get(p))} now)" for p in differing[:5])
+        shown = ", ".join(f"{p} ({_short(there)} there, {_short(now)} now)" for p, (there, now) in differing[:5])
         more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
         raise UserError(f"{workdir}: this directory belongs to another config: {shown}{more}; use another --workdir")
 
@@ -86,7 +87,7 @@ def describe_environment(data: Data) -> dict[str, Any]:
     versions = {name: importlib.metadata.version(name)
                 for name in ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "sentencepiece")}
     return {"python": platform.python_version(), **versions, "device": jax.devices()[0].device_kind,
-            "devices": jax.device_count(), "cores": len(os.sched_getaffinity(0)), "git_commit": _git_commit(),
+            "devices": jax.device_count(), "cores": len(usable_cores()), "git_commit": _git_commit(),
             "corpus_sha256": data.corpus_fingerprint, "tokenizer_sha256": data.tokenizer.sha256,
             "xla_flags": os.environ.get("XLA_FLAGS", "")}
 

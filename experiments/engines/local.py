@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from arch_zoo.machine import usable_cores
 from experiments.environment import fast_environment
 
 _CORES = "ARCH_ZOO_CORES"
@@ -22,7 +23,7 @@ def run_cells(cells: list[pathlib.Path], max_parallel: int,
     `watch` is called with the directories that are running, a few times a second.
     Processes end with this one: on Ctrl-C they save and stop, and if this process is killed they are told to.
     """
-    cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else list(range(os.cpu_count()))
+    cores = usable_cores()
     max_parallel = min(max_parallel, len(cores))
     free = [cores[i::max_parallel] for i in range(max_parallel)]
     waiting, running = list(cells), {}

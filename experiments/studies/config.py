@@ -6,7 +6,8 @@ from typing import Any, Literal
 from arch_zoo.config import EvaluationConfig, RunConfig
 from arch_zoo.errors import UserError
 from arch_zoo.registry import did_you_mean
-from arch_zoo.settings import FieldError, Settings, flatten, override, setting
+from arch_zoo.settings import FieldError, Settings, override, setting
+from arch_zoo.settings_view import flatten
 
 
 @dataclasses.dataclass(frozen=True)

@@ -134,7 +134,8 @@ def record_of_run(config: RunConfig, data: Data, title: str, environment: dict[s
 def study_record(study: StudyConfig, plan: Plan, environment: dict[str, Any], command: str,
                  metrics: list[dict[str, Any]]) -> dict[str, Any]:
     """study.json: everything the report needs to know besides the cells, and where they lie."""
-    from arch_zoo.settings import flatten, to_dict
+    from arch_zoo.settings import to_dict
+    from arch_zoo.settings_view import flatten
     from experiments.studies.config import differing_fields
 
     differs = differing_fields(plan.configs)

@@ -1,0 +1,47 @@
+"""Settings looked at: as flat dotted paths, side by side, as lines of help."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from arch_zoo.settings import Settings, describe_type, field_types, to_dict
+
+
+def flatten(settings: Settings | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{dotted path: value}; a variant contributes `path` (its name) and `path.option` for each option."""
+    values = settings if isinstance(settings, Mapping) else to_dict(settings)
+    flat = {}
+    for name, value in values.items():
+        path = prefix if name == "name" and prefix else f"{prefix}.{name}" if prefix else name
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, path))
+        else:
+            flat[path] = value
+    return flat
+
+
+def difference(a: Settings | Mapping[str, Any],
+               b: Settings | Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """{dotted path: (value in a, value in b)} for the paths at which they differ; None where one has no such path."""
+    flat_a, flat_b = flatten(a), flatten(b)
+    return {path: (flat_a.get(path), flat_b.get(path))
+            for path in [*flat_a, *(p for p in flat_b if p not in flat_a)] if flat_a.get(path) != flat_b.get(path)}
+
+
+def help_lines(settings: Settings, prefix: str) -> list[str]:
+    """One line for each field: `--prefix.path=default  help (type, range)`."""
+    lines = []
+    for field in dataclasses.fields(settings):
+        value, kind = getattr(settings, field.name), field_types(type(settings))[field.name]
+        path, registry = f"{prefix}.{field.name}", field.metadata.get("variant")
+        help_text = field.metadata.get("help", "")
+        if registry is not None:
+            lines.append(f"  --{path}={type(value).name}\n        {help_text} (one of: {', '.join(registry.names())})")
+        elif not isinstance(value, Settings):
+            low, high = field.metadata.get("low"), field.metadata.get("high")
+            bounds = "" if low is None and high is None else f", {low if low is not None else '…'}–{high or '…'}"
+            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            lines.append(f"  --{path}={shown}\n        {help_text} ({describe_type(kind)}{bounds})")
+        if isinstance(value, Settings):
+            lines.extend(help_lines(value, path))
+    return lines
