@@ -10,9 +10,9 @@ from arch_zoo.errors import Interrupted, UserError
 from arch_zoo.files import read_json, write_json_atomic
 from experiments import program
 from experiments.engines import local
+from experiments.studies.layout import CELL_FILE, FAILED_FILE
 
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the cell, with the cell.json that the study wrote")
-FAILED_FILE = "failed.json"
 _LONGEST_ERROR = 300  # characters; the log has all of it
 _PATIENCE = 120.0  # seconds in which the process of a study that was killed should have saved this cell
 
@@ -46,7 +46,7 @@ def run_cell(workdir: pathlib.Path) -> None:
     from experiments.studies.metrics import GROUPS, Evaluated, measure
 
     began = time.monotonic()
-    cell = read_json(workdir / "cell.json")
+    cell = read_json(workdir / CELL_FILE)
     config, evaluation = from_dict(RunConfig, cell["run"]), from_dict(EvaluationConfig, cell["evaluation"])
     with claim(workdir, config, patience=_PATIENCE):
         program.use_compilation_cache(config.data.cache_dir)

@@ -7,6 +7,7 @@ import logging as standard_logging
 import os
 import pathlib
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 
@@ -103,6 +104,7 @@ def use_compilation_cache(cache_dir: str | None) -> None:
 
 
 def _fail(problem: Exception | str, code: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would cut the message off
     text = " ".join(str(problem).split())
     print(f"{_name()}: {text}", file=sys.stderr, flush=True)
     # Background writers may still hold the interpreter after a failure; what is on disk is whole.

@@ -9,6 +9,7 @@ from arch_zoo.files import read_json, write_json_atomic
 from arch_zoo.settings import to_dict
 from experiments import program
 from experiments.studies.config import StudyConfig
+from experiments.studies.layout import CELL_FILE, FAILED_FILE, LOG_FILE, STUDY_FILE
 
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the study (required); an unfinished study is resumed")
 MAX_PARALLEL = flags.DEFINE_integer("max_parallel", 2, "cells that run at the same time, each on its share of the "
@@ -49,20 +50,20 @@ def _write_cells(study: StudyConfig, workdir: pathlib.Path, data) -> dict[pathli
     from experiments.studies.metrics import describe
     from experiments.studies.plan import ledger_text, make_plan, study_record
 
-    if not (workdir / "study.json").exists():
+    if not (workdir / STUDY_FILE).exists():
         plan = make_plan(study, data)
         print(ledger_text(plan, data.tokenizer.vocabulary), flush=True)
         metrics = describe(study.evaluation, study.base.data)
-        write_json_atomic(workdir / "study.json",
+        write_json_atomic(workdir / STUDY_FILE,
                           study_record(study, plan, describe_environment(data), program.command(), metrics))
-    record = read_json(workdir / "study.json")
+    record = read_json(workdir / STUDY_FILE)
     cells = {}
     for seed in record["seeds"]:
         for arm in record["arms"]:
             cell = workdir / record["cells"].format(arm=arm["slug"], seed=seed)
             label = f"{arm['name']}, seed {seed}"
             run = from_dict(RunConfig, record["configs"][arm["slug"]]).replace(seed=seed)
-            write_json_atomic(cell / "cell.json", {"label": label, "run": to_dict(run),
+            write_json_atomic(cell / CELL_FILE, {"label": label, "run": to_dict(run),
                                                    "evaluation": to_dict(study.evaluation)})
             cells[cell] = label
     return cells
@@ -86,11 +87,11 @@ def _run(cells: dict[pathlib.Path, str], workdir: pathlib.Path) -> list[str]:
 
 def _why(cell: pathlib.Path) -> str:
     """Why a cell failed: as it says itself, or, where it could not say any more, the last line of its log."""
-    path = cell / "failed.json"
+    path = cell / FAILED_FILE
     if not path.exists():
-        lines = (cell / "cell.log").read_text(errors="replace").strip().splitlines()
+        lines = (cell / LOG_FILE).read_text(errors="replace").strip().splitlines()
         write_json_atomic(path, {"error": f"killed; its last line was: {lines[-1] if lines else '(none)'}"})
-    return f"{read_json(path)['error']} (see {cell / 'cell.log'})"
+    return f"{read_json(path)['error']} (see {cell / LOG_FILE})"
 
 
 if __name__ == "__main__":

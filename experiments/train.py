@@ -8,6 +8,7 @@ from arch_zoo.config import RunConfig
 from arch_zoo.errors import UserError
 from experiments import program
 from experiments.environment import restart_in_fast_environment
+from experiments.studies.layout import STUDY_FILE
 
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run (required); an unfinished run in it is resumed")
 
@@ -31,8 +32,8 @@ def main(config: RunConfig, arguments: list[str]) -> int | None:
         else:
             program.use_compilation_cache(config.data.cache_dir)
             data = prepare_data(config.data)
-            if not (workdir / "study.json").exists():
-                write_json_atomic(workdir / "study.json", record_of_run(config, data, f"Run {workdir.name}",
+            if not (workdir / STUDY_FILE).exists():
+                write_json_atomic(workdir / STUDY_FILE, record_of_run(config, data, f"Run {workdir.name}",
                                                                         describe_environment(data), program.command()))
             result = loop.train(config, data, workdir)
             write_json_atomic(workdir / RESULT_FILE, result)

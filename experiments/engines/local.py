@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 from arch_zoo.machine import usable_cores
 from experiments.environment import fast_environment
+from experiments.studies.layout import LOG_FILE
 
 _CORES = "ARCH_ZOO_CORES"
 _PR_SET_PDEATHSIG = 1
@@ -49,7 +50,7 @@ def run_cells(cells: list[pathlib.Path], max_parallel: int,
 
 def _start(cell: pathlib.Path, cores: list[int]) -> subprocess.Popen:
     environment = fast_environment() | {"PYTHONUNBUFFERED": "1", _CORES: ",".join(map(str, cores))}
-    with open(cell / "cell.log", "ab") as log:
+    with open(cell / LOG_FILE, "ab") as log:
         return subprocess.Popen([sys.executable, "-m", "experiments.cell", f"--workdir={cell}"], stdout=log,
                                 stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment)
 

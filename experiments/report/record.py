@@ -8,6 +8,7 @@ from typing import Any, Literal
 from arch_zoo.errors import UserError
 from arch_zoo.files import read_json
 from arch_zoo.training.metrics import read_metrics
+from experiments.studies.layout import FAILED_FILE, STUDY_FILE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Study:
 
 def load_study(workdir: pathlib.Path) -> Study:
     """Read a study's directory. UserError where it is none; cells that failed or are missing are part of the record."""
-    path = workdir / "study.json"
+    path = workdir / STUDY_FILE
     if not path.is_file():
         raise UserError(f"{workdir}: not the directory of a study or a run (it has no study.json)")
     record = read_json(path)
@@ -140,8 +141,8 @@ def _load_cell(workdir: pathlib.Path, where: str, slug: str, seed: int) -> Cell:
     try:
         if (directory / "result.json").exists():
             result = read_json(directory / "result.json")
-        elif (directory / "failed.json").exists():
-            problem = f"failed: {read_json(directory / 'failed.json')['error']}"
+        elif (directory / FAILED_FILE).exists():
+            problem = f"failed: {read_json(directory / FAILED_FILE)['error']}"
         elif (directory / "metrics.jsonl").exists():
             problem = "unfinished: it began to train and left no result"
         else:

@@ -6,6 +6,7 @@ import sys
 import time
 
 from arch_zoo.training.metrics import clock
+from experiments.studies.layout import LOG_FILE
 
 _TAIL = 400  # bytes of a log in which its last line is looked for
 
@@ -36,7 +37,7 @@ class StudyProgress:
 
     def _doing(self, cell: pathlib.Path) -> str:
         """'LABEL step 20/120  loss …' as the log says it, or the label with what else was logged last."""
-        log = cell / "cell.log"
+        log = cell / LOG_FILE
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _TAIL))
             lines = file.read().decode(errors="replace").strip().splitlines()

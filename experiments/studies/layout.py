@@ -1,0 +1,6 @@
+"""Names of the files in the directory of a study and of its cells; a run's own are in arch_zoo.training.workdir."""
+
+STUDY_FILE = "study.json"    # what was planned
+CELL_FILE = "cell.json"      # what a cell is to run
+LOG_FILE = "cell.log"        # all that its process printed
+FAILED_FILE = "failed.json"  # why it failed, where it did
