@@ -1,24 +1,24 @@
 """Checkpoints into run directories and back."""
 
-import dataclasses
 import pathlib
 from collections.abc import Collection
 from typing import Any
 
 from arch_zoo.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TokenizerConfig
-from arch_zoo.data.prepare import prepare_data
 from arch_zoo.data.tokenizers import Tokenizer, open_tokenizer
+from arch_zoo.data.tokenizers.files import copy_tokenizer, tokenizer_files
 from arch_zoo.errors import UserError
 from arch_zoo.files import atomic_directory, read_json, write_json_atomic
 from arch_zoo.interop.huggingface import export_checkpoint, find_dialect, import_checkpoint
-from arch_zoo.interop.tokenizer_files import copy_tokenizer, export_tokenizer
+from arch_zoo.interop.tokenizer_files import export_tokenizer
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.settings import to_dict
 from arch_zoo.tensor_files import flatten_tree
 from arch_zoo.training.starting import load_parameters, write_given_parameters
-from arch_zoo.training.workdir import CONFIG_FILE, ENVIRONMENT_FILE, load_config, write_parameters
+from arch_zoo.training.trained import tokenizer_of_run
+from arch_zoo.training.workdir import CONFIG_FILE, TOKENIZER, load_config, write_parameters
 
-RECORD_FILE, TOKENIZER = "import.json", "tokenizer"
+RECORD_FILE = "import.json"
 _LENGTH = 128  # tokens in a window, where the model's positions reach so far
 
 
@@ -30,7 +30,7 @@ def import_run(source: pathlib.Path, workdir: pathlib.Path, ignore_fields: Colle
     refuse_filled(workdir)
     imported = import_checkpoint(source, ignore_fields)
     with atomic_directory(workdir) as home:
-        files = copy_tokenizer(source, home / TOKENIZER)
+        files = copy_tokenizer(tokenizer_files(source), home / TOKENIZER)
         tokenizer = open_tokenizer(home / TOKENIZER) if files else None
         config = run_config(imported.model, tokenizer, workdir / TOKENIZER,
                             imported.values.get("decoder_start_token_id"))
@@ -99,22 +99,10 @@ def _if_it_computes(model: ModelConfig, model_type: str) -> str | None:
 
 def _tokenizer_of(config: RunConfig, workdir: pathlib.Path, rows: int) -> tuple[Tokenizer | None, str]:
     """The tokenizer whose ids the `rows` of the embedding stand for, or None and why there is none."""
-    chosen = config.data.tokenizer
     try:
-        if chosen.model is not None:
-            tokenizer = open_tokenizer(chosen.model)
-            tokenizer.vocabulary = dataclasses.replace(tokenizer.vocabulary, decoder_start_id=chosen.decoder_start_id)
-        elif (workdir / ENVIRONMENT_FILE).exists():
-            tokenizer = prepare_data(config.data).tokenizer
-            if tokenizer.sha256 != read_json(workdir / ENVIRONMENT_FILE).get("tokenizer_sha256"):
-                return None, f"none ({config.data.corpus} now gives another than the one it was trained with)"
-        else:
-            return None, "none (it came without one and was not trained here)"
+        return tokenizer_of_run(workdir, config, rows), ""
     except UserError as error:
         return None, f"none ({error})"
-    if tokenizer.vocabulary.size > rows:
-        return None, f"none (the one of its config has {tokenizer.vocabulary.size} ids, its embedding {rows} rows)"
-    return tokenizer, ""
 
 
 def _special_ids(tokenizer: Tokenizer | None, model: ModelConfig) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Tokenizers travel with their checkpoints: copied from one, and written so that transformers loads them."""
+"""Tokenizers travel with their checkpoints: written so that transformers loads them."""
 
 import json
 import os
@@ -8,28 +8,13 @@ from typing import Any
 
 from arch_zoo.data.tokenizers import Tokenizer
 from arch_zoo.data.tokenizers.base import PROBES, SPACE
-from arch_zoo.data.tokenizers.files import CONFIG_FILE, LIBRARY_FILE, TOKENIZER_FILES, tokenizer_files
+from arch_zoo.data.tokenizers.files import CONFIG_FILE, LIBRARY_FILE, copy_tokenizer, tokenizer_files
 from arch_zoo.data.tokenizers.library_files import added_token
 from arch_zoo.data.tokenizers.own import OwnTokenizer
 from arch_zoo.errors import UserError
-from arch_zoo.files import write_bytes_atomic, write_json_atomic
+from arch_zoo.files import write_json_atomic
 
 _UNLIKELY = 32  # times the lowest score: below that of any symbol's characters one by one
-
-
-def copy_tokenizer(source: str | os.PathLike, target: str | os.PathLike) -> tuple[str, ...]:
-    """Copy a tokenizer's files as they are, between a checkpoint's directory and a run's; the names of the copied.
-
-    Each file is written whole or not at all, those that decide which tokenizer it is last. UserError where the target
-    holds files of another tokenizer, with which they would mix.
-    """
-    files = tokenizer_files(pathlib.Path(source))
-    for name in tokenizer_files(pathlib.Path(target)):
-        if name not in files:
-            raise UserError(f"{target}: holds {name} of another tokenizer; use another directory, or remove it")
-    for name, path in files.items():
-        write_bytes_atomic(pathlib.Path(target) / name, path.read_bytes())
-    return tuple(files)
 
 
 def export_tokenizer(tokenizer: Tokenizer, target: str | os.PathLike) -> str:
@@ -44,8 +29,7 @@ def export_tokenizer(tokenizer: Tokenizer, target: str | os.PathLike) -> str:
     stale = tokenizer_files(directory).keys() - tokenizer.files.keys() - {LIBRARY_FILE, CONFIG_FILE}
     if stale:
         raise UserError(f"{directory}: holds {min(stale)} of another tokenizer; use another directory, or remove it")
-    for name in sorted(tokenizer.files, key=TOKENIZER_FILES.index):
-        write_bytes_atomic(directory / name, tokenizer.files[name].read_bytes())
+    copy_tokenizer(tokenizer.files, directory)
     if not isinstance(tokenizer, OwnTokenizer):
         return f"the tokenizer as it was imported: {', '.join(tokenizer.files)}"
     if problem := _write_library_file(tokenizer, directory):

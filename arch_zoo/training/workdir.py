@@ -17,15 +17,18 @@ import jax
 from arch_zoo.config import RunConfig
 from arch_zoo.data.mixing import MixedCorpus
 from arch_zoo.data.prepare import Data
+from arch_zoo.data.tokenizers.files import copy_tokenizer
 from arch_zoo.errors import UserError
 from arch_zoo.files import read_json, write_json_atomic, write_text_atomic
 from arch_zoo.machine import usable_cores
+from arch_zoo.registry import did_you_mean
 from arch_zoo.settings import Settings, to_dict
 from arch_zoo.settings_view import difference
 from arch_zoo.training.metrics import METRICS_FILE
 from arch_zoo.training.starting import PARAMETERS
 
 CONFIG_FILE, ENVIRONMENT_FILE, RESULT_FILE = "config.json", "environment.json", "result.json"
+TOKENIZER = "tokenizer"  # the directory, within a run's, of the tokenizer that it reads by
 _TRACES = (METRICS_FILE, "cells")  # of a run, and of a study, that has begun
 
 
@@ -81,7 +84,9 @@ def _short(value: Any) -> str:
 
 
 def write_environment(workdir: pathlib.Path, data: Data) -> None:
-    """environment.json: versions, device, git commit, hashes of corpus and tokenizer."""
+    """environment.json: versions, device, git commit, hashes of corpus and tokenizer. A copy of the tokenizer."""
+    if not (workdir / TOKENIZER).is_dir():  # an imported run came with its own
+        copy_tokenizer(data.tokenizer.files, workdir / TOKENIZER)
     write_json_atomic(workdir / ENVIRONMENT_FILE, describe_environment(data))
 
 
@@ -127,4 +132,8 @@ def load_config(workdir: pathlib.Path) -> RunConfig:
     """The config of a run's directory."""
     from arch_zoo.settings import from_dict
 
+    if not (workdir / CONFIG_FILE).is_file():
+        siblings = [str(path.parent) for path in workdir.parent.glob(f"*/{CONFIG_FILE}")]
+        raise UserError(f"{workdir}: not the directory of a run: it has no {CONFIG_FILE}."
+                        f"{did_you_mean(str(workdir), siblings)}")
     return from_dict(RunConfig, read_json(workdir / CONFIG_FILE))

@@ -7,8 +7,9 @@ import pytest
 from arch_zoo.config import DataConfig, TokenizerConfig
 from arch_zoo.data.corpora import open_corpus
 from arch_zoo.data.tokenizers import open_tokenizer, train_or_load_tokenizer
+from arch_zoo.data.tokenizers.files import copy_tokenizer, tokenizer_files
 from arch_zoo.errors import UserError
-from arch_zoo.interop.tokenizer_files import copy_tokenizer, export_tokenizer
+from arch_zoo.interop.tokenizer_files import export_tokenizer
 from tests.foreign_tokenizers import TEXTS, checkpoint, lines
 
 pytest.importorskip("tokenizers", reason="the library tokenizers is not installed")
@@ -37,25 +38,25 @@ def transformers():
 def test_a_tokenizer_is_copied_to_a_run_and_back_as_it_is(kind, tmp_path):
     source, run, exported = checkpoint(kind, tmp_path / "source"), tmp_path / "run", tmp_path / "exported"
     (source / "config.json").write_text("{}")
-    names = copy_tokenizer(source, run)
+    names = copy_tokenizer(tokenizer_files(source), run)
     assert set(names) == {path.name for path in run.iterdir()}
     assert {*names, "config.json"} == {path.name for path in source.iterdir()}
     assert export_tokenizer(open_tokenizer(run), exported) == f"the tokenizer as it was imported: {', '.join(names)}"
     for name in names:
         assert (source / name).read_bytes() == (exported / name).read_bytes()
     assert open_tokenizer(exported).sha256 == open_tokenizer(source).sha256
-    assert copy_tokenizer(source, run) == names  # once more changes nothing
+    assert copy_tokenizer(tokenizer_files(source), run) == names  # once more changes nothing
 
 
 def test_a_checkpoint_without_a_tokenizer_gives_none(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    assert copy_tokenizer(tmp_path, tmp_path / "run") == ()
+    assert copy_tokenizer(tokenizer_files(tmp_path), tmp_path / "run") == ()
 
 
 def test_files_of_two_tokenizers_are_not_mixed(own, tmp_path):
     bert, gpt2 = checkpoint("bert_cased", tmp_path / "bert"), checkpoint("gpt2", tmp_path / "gpt2")
-    for write in (lambda: copy_tokenizer(gpt2, bert), lambda: export_tokenizer(open_tokenizer(gpt2), bert),
-                  lambda: export_tokenizer(own("bpe"), bert)):
+    for write in (lambda: copy_tokenizer(tokenizer_files(gpt2), bert),
+                  lambda: export_tokenizer(open_tokenizer(gpt2), bert), lambda: export_tokenizer(own("bpe"), bert)):
         with pytest.raises(UserError, match="bert: holds .* of another tokenizer"):
             write()
     assert {path.name for path in bert.iterdir()} == {"vocab.txt", "tokenizer_config.json"}
@@ -71,7 +72,7 @@ def test_a_copy_that_is_cut_short_is_not_taken_for_a_tokenizer(tmp_path, monkeyp
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space"):
-        copy_tokenizer(source, tmp_path / "run")
+        copy_tokenizer(tokenizer_files(source), tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["tokenizer_config.json"]
     with pytest.raises(UserError, match="holds no tokenizer"):
         open_tokenizer(tmp_path / "run")

@@ -1,10 +1,12 @@
 """The files that tokenizers are kept in."""
 
 import hashlib
+import os
 import pathlib
 from collections.abc import Mapping
 
-from arch_zoo.files import sha256_of_file
+from arch_zoo.errors import UserError
+from arch_zoo.files import sha256_of_file, write_bytes_atomic
 
 MODEL_FILE = "tokenizer.model"  # ours; LLaMA's has the same name
 LIBRARY_FILE = "tokenizer.json"  # of the library `tokenizers`; it says everything but the roles of special tokens
@@ -28,3 +30,18 @@ def sha256_of_files(files: Mapping[str, pathlib.Path]) -> str:
     if len(hashes) == 1:
         return next(iter(hashes.values()))
     return hashlib.sha256("".join(f"{name} {hashes[name]}\n" for name in sorted(hashes)).encode()).hexdigest()
+
+
+def copy_tokenizer(files: Mapping[str, pathlib.Path], target: str | os.PathLike) -> tuple[str, ...]:
+    """Copy a tokenizer's files, as `tokenizer_files` finds them, into a directory; the names of the copied.
+
+    Each file is written whole or not at all, those that decide which tokenizer it is last. UserError where the target
+    holds files of another tokenizer, with which they would mix.
+    """
+    for name in tokenizer_files(pathlib.Path(target)):
+        if name not in files:
+            raise UserError(f"{target}: holds {name} of another tokenizer; use another directory, or remove it")
+    names = tuple(sorted(files, key=TOKENIZER_FILES.index))
+    for name in names:
+        write_bytes_atomic(pathlib.Path(target) / name, files[name].read_bytes())
+    return names
