@@ -29,10 +29,9 @@ class LogDistance(Position):
 
     rate: float = setting(0.5, "initial penalty of each head", low=0)
 
-    def bias(self, param, positions_bt, heads, bidirectional):
+    def bias(self, param, distance_bqk, heads, bidirectional):
         rate_h = param("log_distance_rate", jax.nn.initializers.constant(self.rate), (heads,))
-        distance_bqk = jnp.abs(positions_bt[:, :, None] - positions_bt[:, None, :])
-        return -rate_h[None, :, None, None] * jnp.log1p(distance_bqk)[:, None]
+        return -rate_h[None, :, None, None] * jnp.log1p(jnp.abs(distance_bqk))[:, None]
 
 
 @dataclasses.dataclass(frozen=True)

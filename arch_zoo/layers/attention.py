@@ -5,8 +5,10 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 from arch_zoo.config import ModelConfig
+from arch_zoo.layers.cache import kept
 from arch_zoo.layers.dropout import Dropout
 from arch_zoo.layers.initializers import kernel_initializer
 from arch_zoo.layers.norms import RMSNorm
@@ -42,6 +44,15 @@ def attend(q_bqhd: jax.Array, k_bkgd: jax.Array, v_bkgd: jax.Array, visible_bqk:
     return jnp.where(visible_bqk.any(axis=-1)[:, :, None, None], out_bqhd, 0)
 
 
+@struct.dataclass
+class Places:
+    """Where the queries of self-attention stand, which are also its new keys, and how far each is from all the keys."""
+
+    positions_bq: jax.Array
+    distance_bqk: jax.Array  # position of the query less that of the key
+    first: jax.Array | int = 0  # index of the first query among the keys
+
+
 class Attention(nn.Module):
     """Multi-head attention from `x_q` to `x_kv`; self-attention is the case in which they are the same stream."""
 
@@ -49,12 +60,12 @@ class Attention(nn.Module):
     residual_branches: int
 
     @nn.compact
-    def __call__(self, x_q: jax.Array, x_kv: jax.Array, visible_bqk: jax.Array, *, example_ids_b: jax.Array,
-                 positions_bt: jax.Array | None = None, bias_bhqk: jax.Array | None = None,
+    def __call__(self, x_q: jax.Array, x_kv: jax.Array | None, visible_bqk: jax.Array, *, example_ids_b: jax.Array,
+                 places: Places | None = None, bias_bhqk: jax.Array | None = None,
                  windowed: bool | jax.Array = False, train: bool) -> jax.Array:
-        """[b, q, d] from queries [b, q, d] and a stream [b, k, d].
+        """[b, q, d] from queries [b, q, d] and a stream [b, k, d], or, for None, the one whose keys were kept.
 
-        `positions_bt` is given in self-attention only: positions of two different streams have no distance.
+        `places` are given in self-attention only: positions of two different streams have no distance.
         """
         c = self.config
 
@@ -63,16 +74,23 @@ class Attention(nn.Module):
                                    kernel_init=kernel_initializer(c))(x)
 
         q_bqhd = project("query", x_q, c.heads)
-        k_bkgd = project("key", x_kv, c.key_value_heads)
-        v_bkgd = project("value", x_kv, c.key_value_heads)
         if c.qk_norm:
             q_bqhd = RMSNorm(c.norm_epsilon, name="query_norm")(q_bqhd)
-            k_bkgd = RMSNorm(c.norm_epsilon, name="key_norm")(k_bkgd)
+        if places is not None:
+            q_bqhd = c.position.rotate(q_bqhd, places.positions_bq, windowed)
+
+        def keys_and_values():
+            k_bkgd = project("key", x_kv, c.key_value_heads)
+            if c.qk_norm:
+                k_bkgd = RMSNorm(c.norm_epsilon, name="key_norm")(k_bkgd)
+            if places is not None:
+                k_bkgd = c.position.rotate(k_bkgd, places.positions_bq, windowed)
+            return k_bkgd, project("value", x_kv, c.key_value_heads)
+
+        k_bkgd, v_bkgd = kept(self, None if x_kv is None else keys_and_values(), 0 if places is None else places.first)
         scale = c.size_of_head**-0.5 if c.scale_attention else 1.0
-        if positions_bt is not None:
-            q_bqhd = c.position.rotate(q_bqhd, positions_bt, windowed)
-            k_bkgd = c.position.rotate(k_bkgd, positions_bt, windowed)
-            related_bhqk = c.position.relate(self.param, q_bqhd, k_bkgd, positions_bt, c.width)
+        if places is not None:
+            related_bhqk = c.position.relate(self.param, q_bqhd, k_bkgd, places.distance_bqk, c.width)
             if related_bhqk is not None:
                 bias_bhqk = scale * related_bhqk + (0 if bias_bhqk is None else bias_bhqk)
         dropout = Dropout(c.attention_dropout, name="dropout")

@@ -14,7 +14,8 @@ class Visibility(enum.Enum):
     PREFIX = "prefix"
 
 
-def visible_self(visibility: Visibility, segment_ids_bt: jax.Array, prefix_bt: jax.Array, window: int = 0) -> jax.Array:
+def visible_self(visibility: Visibility, segment_ids_bt: jax.Array, prefix_bt: jax.Array, window: int = 0,
+                 index_q: jax.Array | None = None) -> jax.Array:
     """Which keys each query of a stream may attend to.
 
     Drawn for one segment of five tokens, rows are queries, `#` may attend, with the first two tokens the prefix:
@@ -32,13 +33,15 @@ def visible_self(visibility: Visibility, segment_ids_bt: jax.Array, prefix_bt: j
       prefix_bt: bool [b, t], True where PREFIX lets a token be seen from anywhere in its segment; else not read.
       window: 0, or the reach of a sliding window: causal patterns see the last `window` positions, themselves
         included; a bidirectional one sees `window // 2` positions to either side.
+      index_q: int [q], the positions that ask; None: all.
 
     Returns:
       bool [b, q, k], True = may attend.
     """
     index_t = jnp.arange(segment_ids_bt.shape[1])
-    distance_qk = index_t[:, None] - index_t[None, :]
-    visible_bqk = visible_cross(segment_ids_bt, segment_ids_bt)
+    distance_qk = (index_t if index_q is None else index_q)[:, None] - index_t[None, :]
+    asking_bq = segment_ids_bt if index_q is None else segment_ids_bt[:, index_q]
+    visible_bqk = visible_cross(asking_bq, segment_ids_bt)
     if visibility is Visibility.CAUSAL:
         visible_bqk &= distance_qk >= 0
     elif visibility is Visibility.PREFIX:

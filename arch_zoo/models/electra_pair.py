@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 
 from arch_zoo.config import ModelConfig
-from arch_zoo.layers.block import Stack
 from arch_zoo.layers.initializers import kernel_initializer
+from arch_zoo.layers.stack import Stack
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.models.architecture import Batch
 from arch_zoo.models.heads import VocabularyHead, take_positions

@@ -10,8 +10,10 @@ import numpy as np
 
 from arch_zoo.config import ModelConfig
 from arch_zoo.examples import Form, Lengths, SourceTarget
-from arch_zoo.layers.block import Memory, Stack
+from arch_zoo.layers.block import Memory
+from arch_zoo.layers.cache import Cache, empty_cache
 from arch_zoo.layers.embedding import Embedding, Entry
+from arch_zoo.layers.stack import Stack
 from arch_zoo.layers.visibility import Visibility, visible_cross
 from arch_zoo.models.architecture import Architecture, Batch, Reading, Stream, decoder_inputs, make_batch, make_stream
 from arch_zoo.models.formulas import entry_flops, head_flops, stack_flops
@@ -86,7 +88,7 @@ class EncoderDecoderModel(nn.Module):
     def __call__(self, batch: Batch, visibility: Visibility, *, train: bool) -> jax.Array:
         """Logits [b, n, v] at the loss positions."""
         hidden_btd = self.hidden(batch, visibility, train=train)
-        return self.head(take_positions(hidden_btd, batch.loss_positions), self.embedding.table_vd)
+        return self.logits(take_positions(hidden_btd, batch.loss_positions))
 
     def hidden(self, batch: Batch, visibility: Visibility, *, train: bool) -> jax.Array:
         """Hidden states [b, t, d] of the decoder's stream; `visibility` is the decoder's."""
@@ -96,6 +98,25 @@ class EncoderDecoderModel(nn.Module):
         x_btd = self._enter(self.decoder_entry, s, batch.example_ids, "stream", train)
         return self.decoder(x_btd, visibility, s.segment_ids, s.positions, s.prefix, batch.example_ids, memory,
                             train=train)
+
+    def begin(self, batch: Batch, room: int) -> Cache:
+        """The cache with which `extend` reads a decoder's stream of `room` positions; the source has been read."""
+        cache = empty_cache(self.config, self.config.depth, len(batch.stream.tokens), room, jnp.dtype(self.dtype))
+        return cache.replace(source_segment_ids_bs=batch.source.segment_ids,
+                             memory_bsd=self.encode(batch, Visibility.BIDIRECTIONAL, train=False))
+
+    def extend(self, stream: Stream, cache: Cache, visibility: Visibility) -> tuple[jax.Array, Cache]:
+        """(hidden states [b, t, d], cache) of t positions of the decoder that follow those in the cache."""
+        s, nobody_b = stream, jnp.zeros(len(stream.tokens), jnp.int32)
+        memory = Memory(cache.memory_bsd, visible_cross(s.segment_ids, cache.source_segment_ids_bs))
+        x_btd = self._enter(self.decoder_entry, s, nobody_b, "stream", False)
+        hidden_btd, cache = self.decoder(x_btd, visibility, s.segment_ids, s.positions, s.prefix, nobody_b, memory,
+                                         cache=cache, train=False)
+        return hidden_btd, cache.replace(memory_bsd=None)
+
+    def logits(self, hidden_btd: jax.Array) -> jax.Array:
+        """Logits [..., v] of hidden states [..., d]."""
+        return self.head(hidden_btd, self.embedding.table_vd)
 
     def encode(self, batch: Batch, visibility: Visibility, *, train: bool) -> jax.Array:
         """Hidden states [b, s, d] of the encoder."""

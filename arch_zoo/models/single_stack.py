@@ -11,10 +11,11 @@ import jax.numpy as jnp
 
 from arch_zoo.config import ModelConfig
 from arch_zoo.examples import Lengths
-from arch_zoo.layers.block import Stack
+from arch_zoo.layers.cache import Cache, empty_cache
 from arch_zoo.layers.embedding import Embedding, Entry
+from arch_zoo.layers.stack import Stack
 from arch_zoo.layers.visibility import Visibility
-from arch_zoo.models.architecture import Architecture, Batch
+from arch_zoo.models.architecture import Architecture, Batch, Stream
 from arch_zoo.models.formulas import entry_flops, head_flops, stack_flops
 from arch_zoo.models.heads import Discriminator, SentenceHead, VocabularyHead, take_positions
 
@@ -61,7 +62,7 @@ class SingleStack(nn.Module):
         return self._logits(hidden_btd, batch) if self.config.vocabulary_head else None
 
     def _logits(self, hidden_btd: jax.Array, batch: Batch) -> jax.Array:
-        return self.head(take_positions(hidden_btd, batch.loss_positions), self.embedding.table_vd)
+        return self.logits(take_positions(hidden_btd, batch.loss_positions))
 
     def _initialise_other_heads(self, hidden_btd: jax.Array, batch: Batch, visibility: Visibility,
                                 train: bool) -> None:
@@ -77,6 +78,21 @@ class SingleStack(nn.Module):
         x_btd = self.entry(self.embedding(s.tokens, stream="stream"), s.positions, s.types, batch.example_ids,
                            dtype=jnp.dtype(self.dtype), train=train)
         return self.stack(x_btd, visibility, s.segment_ids, s.positions, s.prefix, batch.example_ids, train=train)
+
+    def begin(self, batch: Batch, room: int) -> Cache:
+        """The cache with which `extend` reads a stream of `room` positions; nothing has been read."""
+        return empty_cache(self.config, self.config.depth, len(batch.stream.tokens), room, jnp.dtype(self.dtype))
+
+    def extend(self, stream: Stream, cache: Cache, visibility: Visibility) -> tuple[jax.Array, Cache]:
+        """(hidden states [b, t, d], cache) of t positions that follow those in the cache."""
+        s, nobody_b = stream, jnp.zeros(len(stream.tokens), jnp.int32)
+        x_btd = self.entry(self.embedding(s.tokens, stream="stream"), s.positions, s.types, nobody_b,
+                           dtype=jnp.dtype(self.dtype), train=False)
+        return self.stack(x_btd, visibility, s.segment_ids, s.positions, s.prefix, nobody_b, cache=cache, train=False)
+
+    def logits(self, hidden_btd: jax.Array) -> jax.Array:
+        """Logits [..., v] of hidden states [..., d], of a model with a vocabulary head."""
+        return self.head(hidden_btd, self.embedding.table_vd)
 
     def sentence(self, batch: Batch, visibility: Visibility, *, train: bool) -> tuple[jax.Array, jax.Array | None]:
         """(pooled state [b, d], logits [b, sentence_classes] or None) of a model with a pooler."""
@@ -100,7 +116,7 @@ class SingleStack(nn.Module):
         """
         hidden_btd = self.hidden(batch, visibility, train=train)
         states = [hidden_btd, *self._future(hidden_btd, batch, visibility, train)]
-        return jnp.stack([self.head(x_btd, self.embedding.table_vd) for x_btd in states])
+        return jnp.stack([self.logits(x_btd) for x_btd in states])
 
     def _future(self, hidden_btd: jax.Array, batch: Batch, visibility: Visibility, train: bool) -> list[jax.Array]:
         s = batch.stream

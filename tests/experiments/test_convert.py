@@ -89,7 +89,7 @@ def test_a_tokenizer_is_exported_where_it_is_the_models_own(home, tmp_path):
     for path in (home / "out").glob("tokenizer*"):  # of 300 ids, for a vocabulary of 61
         (tmp_path / "hf" / path.name).write_bytes(path.read_bytes())
     import_run(tmp_path / "hf", tmp_path / "larger")
-    assert "tokenizer.model has 300 ids, the embedding" in export_run(tmp_path / "larger", tmp_path / "out2")["tokenizer"]
+    assert "tokenizer.model has 300 ids, the embed" in export_run(tmp_path / "larger", tmp_path / "out2")["tokenizer"]
     assert read_json(tmp_path / "out2" / "config.json")["eos_token_id"] is None
     assert list((home / "out").glob("tokenizer*"))  # a run trained here has the one it was trained with
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from arch_zoo.config import ModelConfig
-from arch_zoo.layers.block import Memory, Stack
+from arch_zoo.layers.block import Memory
 from arch_zoo.layers.dropout import Dropout
 from arch_zoo.layers.feed_forward import FeedForward
 from arch_zoo.layers.residual import Residual
+from arch_zoo.layers.stack import Stack
 from arch_zoo.layers.visibility import Visibility
 
 SMALL = ModelConfig(width=16, heads=2, depth=2, activation="relu", position="none")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from arch_zoo.config import ModelConfig
-from arch_zoo.layers.block import Stack
 from arch_zoo.layers.positions.alibi import Alibi, slopes
 from arch_zoo.layers.positions.learned import Learned
 from arch_zoo.layers.positions.rotary import Rotary
 from arch_zoo.layers.positions.sinusoidal import Sinusoidal
 from arch_zoo.layers.positions.t5_bias import T5Bias, bucket
 from arch_zoo.layers.positions.transformer_xl import TransformerXL
+from arch_zoo.layers.stack import Stack
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.registry import POSITIONS
 from tests.helpers import stream_batch
@@ -23,6 +23,7 @@ from tests.toy import tiny_config, toy_model
 HOOKS = {"alibi": {"bias"}, "learned": {"embed"}, "none": set(), "rotary": {"rotate"}, "sinusoidal": {"embed"},
          "t5_bias": {"bias"}, "transformer_xl": {"relate"}}
 RANGE = jnp.arange(6)[None]
+DISTANCE = RANGE[:, :, None] - RANGE[:, None, :]
 
 
 def normal_param(name, initializer, shape):
@@ -61,7 +62,7 @@ def test_transformer_xl_is_the_papers_formula(groups):
     positions = jnp.array([[0, 1, 2, 0, 1, 3]])  # two documents, and a gap
     scheme = TransformerXL()
     actual = scheme.relate(lambda name, initializer, shape: jnp.asarray(made[name]).reshape(shape), jnp.asarray(q),
-                           jnp.asarray(k), positions, width)
+                           jnp.asarray(k), positions[:, :, None] - positions[:, None, :], width)
     for h in range(heads):
         for i in range(6):
             for j in range(6):
@@ -113,7 +114,7 @@ def test_alibi_slopes_are_the_published_ones():
 
 
 def test_alibi_falls_with_distance_to_both_sides():
-    bias = Alibi().bias(normal_param, RANGE, 8, True)
+    bias = Alibi().bias(normal_param, DISTANCE, 8, True)
     expected = [[[-slope * abs(q - k) for k in range(6)] for q in range(6)] for slope in slopes(8)]
     np.testing.assert_allclose(bias[0], expected, atol=1e-6)
 
@@ -148,8 +149,8 @@ def test_t5_buckets(two_sided, buckets, max_distance):
 def test_a_scheme_acts_through_its_hooks_only(name):
     scheme = POSITIONS.get(name)()
     x = jax.random.normal(jax.random.key(1), (1, 6, 2, 8))
-    acts = {"embed": scheme.embed(normal_param, RANGE, 8, 16), "bias": scheme.bias(normal_param, RANGE, 2, False),
-            "relate": scheme.relate(normal_param, x, x, RANGE, 8)}
+    acts = {"embed": scheme.embed(normal_param, RANGE, 8, 16), "bias": scheme.bias(normal_param, DISTANCE, 2, False),
+            "relate": scheme.relate(normal_param, x, x, DISTANCE, 8)}
     assert {hook for hook, value in acts.items() if value is not None} == HOOKS[name] - {"rotate"}
     assert bool((scheme.rotate(x, RANGE) != x).any()) == ("rotate" in HOOKS[name])
     shapes = {"embed": (1, 6, 8), "bias": (1, 2, 6, 6), "relate": (1, 2, 6, 6)}

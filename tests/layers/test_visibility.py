@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from arch_zoo.config import ModelConfig
-from arch_zoo.layers.block import Stack
+from arch_zoo.layers.stack import Stack
 from arch_zoo.layers.visibility import Visibility, draw, visible_cross, visible_self
 
 BIDIRECTIONAL, CAUSAL, PREFIX = Visibility.BIDIRECTIONAL, Visibility.CAUSAL, Visibility.PREFIX

@@ -26,6 +26,5 @@ class Alibi(Position):
 
     scale: float = setting(1.0, "multiplies the slopes (Falcon-RW: head_dim ** -0.5)", low=0)
 
-    def bias(self, param: MakeParam, positions_bt: jax.Array, heads: int, bidirectional: bool) -> jax.Array:
-        distance_bqk = jnp.abs(positions_bt[:, :, None] - positions_bt[:, None, :])
-        return -self.scale * jnp.asarray(slopes(heads))[None, :, None, None] * distance_bqk[:, None]
+    def bias(self, param: MakeParam, distance_bqk: jax.Array, heads: int, bidirectional: bool) -> jax.Array:
+        return -self.scale * jnp.asarray(slopes(heads))[None, :, None, None] * jnp.abs(distance_bqk)[:, None]

@@ -17,7 +17,8 @@ class Position(Settings):
     """Where a token stands, told to the model through at most four hooks, each a no-op unless overridden.
 
     There is one slot for a scheme in a model, so choosing one replaces every other. Positions count from 0 within a
-    segment. The direction that a scheme needs comes from the visibility of the stream, never from an option.
+    segment, and a distance is the query's position less the key's. The direction that a scheme needs comes from the
+    visibility of the stream, never from an option.
     """
 
     needs_max_len: ClassVar[bool] = False
@@ -32,14 +33,14 @@ class Position(Settings):
         """Applied to the queries and keys of self-attention; same shape. `windowed`: the block has a sliding window."""
         return x_bthd
 
-    def relate(self, param: MakeParam, q_bqhd: jax.Array, k_bkgd: jax.Array, positions_bt: jax.Array,
+    def relate(self, param: MakeParam, q_bqhd: jax.Array, k_bkgd: jax.Array, distance_bqk: jax.Array,
                width: int) -> jax.Array | None:
         """Added to the products of one block's queries and keys, and scaled with them: [b, heads, q, k], or None.
 
         `param` makes parameters of the block, where that of the other hooks belongs to the stream or the stack.
         """
 
-    def bias(self, param: MakeParam, positions_bt: jax.Array, heads: int, bidirectional: bool) -> jax.Array | None:
+    def bias(self, param: MakeParam, distance_bqk: jax.Array, heads: int, bidirectional: bool) -> jax.Array | None:
         """Added to the logits of self-attention in every block: [b, heads, q, k], or None.
 
         `bidirectional` is True where a query may see keys after itself (bidirectional and prefix visibility).

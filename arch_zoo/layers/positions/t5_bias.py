@@ -43,7 +43,6 @@ class T5Bias(Position):
         if self.max_distance <= self.buckets // 2:
             raise FieldError("max_distance", f"{self.max_distance} is not above half the buckets ({self.buckets // 2})")
 
-    def bias(self, param: MakeParam, positions_bt: jax.Array, heads: int, bidirectional: bool) -> jax.Array:
+    def bias(self, param: MakeParam, distance_bqk: jax.Array, heads: int, bidirectional: bool) -> jax.Array:
         table_nh = param("relative_bias", nn.initializers.normal(self.std), (self.buckets, heads))
-        relative_bqk = positions_bt[:, None, :] - positions_bt[:, :, None]
-        return table_nh[bucket(relative_bqk, bidirectional, self.buckets, self.max_distance)].transpose(0, 3, 1, 2)
+        return table_nh[bucket(-distance_bqk, bidirectional, self.buckets, self.max_distance)].transpose(0, 3, 1, 2)

@@ -23,9 +23,9 @@ class TransformerXL(Position):
     period: float = setting(10_000.0, "wavelengths of the sinusoids go from 2π to 2π times this", low=1)
     std: float = setting(0.02, "standard deviation of the initial W; u and v start at zero", low=0)
 
-    def relate(self, param: MakeParam, q_bqhd: jax.Array, k_bkgd: jax.Array, positions_bt: jax.Array,
+    def relate(self, param: MakeParam, q_bqhd: jax.Array, k_bkgd: jax.Array, distance_bqk: jax.Array,
                width: int) -> jax.Array:
-        t, h, d = q_bqhd.shape[1:]
+        t, (h, d) = k_bkgd.shape[1], q_bqhd.shape[2:]
         w_whd = param("relative_kernel", nn.initializers.normal(self.std), (width, h, d))
         u_hd = param("content_bias", nn.initializers.zeros, (h, d)).astype(q_bqhd.dtype)
         v_hd = param("distance_bias", nn.initializers.zeros, (h, d)).astype(q_bqhd.dtype)
@@ -33,7 +33,6 @@ class TransformerXL(Position):
         k_bkhd = jnp.repeat(k_bkgd, h // k_bkgd.shape[2], axis=2)
         by_content_bhk = jnp.einsum("hd,bkhd->bhk", u_hd, k_bkhd)
         by_distance_bhqn = jnp.einsum("bqhd,nhd->bhqn", q_bqhd + v_hd, r_nhd)
-        distance_bqk = positions_bt[:, :, None] - positions_bt[:, None, :]
         return by_content_bhk[:, :, None] + jnp.take_along_axis(by_distance_bhqn, distance_bqk[:, None] + t - 1, axis=3)
 
     def relate_flops(self, length: int, width: int, heads: int, head_dim: int) -> int:

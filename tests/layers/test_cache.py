@@ -1,0 +1,109 @@
+"""Reading a stream piece by piece with a cache gives what reading it at once gives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from arch_zoo.config import ModelConfig
+from arch_zoo.layers.cache import empty_cache
+from arch_zoo.layers.stack import unstacked
+from arch_zoo.models.architecture import Stream, make_batch, make_stream
+from arch_zoo.registry import POSITIONS
+from arch_zoo.settings import override
+
+ROWS, LENGTH, PROMPT, SIZE = 3, 14, 6, 29
+SWITCHES = {
+    "grouped": {"kv_heads": 2}, "multi_query": {"kv_heads": 1}, "windows": {"windows": "0,4"},
+    "window": {"windows": "3"},
+    "post": {"placement": "post"}, "parallel": {"placement": "parallel"}, "qk_norm": {"qk_norm": True},
+    "shared_blocks": {"share_blocks": True}, "first_norm": {"first_norm": False}, "looped": {"scan": True},
+    "embedding_dim": {"embedding_dim": 8}, "token_types": {"token_types": 2, "embedding_norm": True}}
+
+
+def model_config(**changes) -> ModelConfig:
+    small = {"width": 16, "depth": 3, "heads": 4, "max_len": 32, "initializer_std": 0.3}
+    return override(ModelConfig(), small | changes)
+
+
+def left_padded(length: int, padding: list[int], prompt: int) -> Stream:
+    """Random tokens, so many of each row's first ones padding, the rest of the first `prompt` the prefix."""
+    rng = np.random.default_rng(0)
+    index = np.arange(length)[None]
+    real = index >= np.array(padding)[:, None]
+    tokens = rng.integers(1, SIZE, (len(padding), length))
+    return make_stream(tokens, real.astype(np.int32), np.full_like(tokens, -1), real & (index < prompt))
+
+
+def read_both_ways(config: ModelConfig, pieces: tuple[int, ...], prepare=lambda parameters: parameters):
+    """(logits of the whole stream at once, logits piece by piece), each [b, t, v], where tokens are real."""
+    architecture = config.architecture
+    stream = left_padded(LENGTH, [0, 2, 5], PROMPT)
+    source = left_padded(7, [0, 3, 1], 0)
+    nothing = np.zeros((ROWS, LENGTH))
+    batch = make_batch(stream, source if architecture.stacks == 2 else None, nothing, nothing, nothing, np.arange(ROWS),
+                       LENGTH)
+    model, visibility = architecture.build(config, SIZE, "float32"), architecture.visibility
+    parameters = model.init(jax.random.key(0), batch, visibility, train=False)["params"]
+    whole = jax.jit(lambda p: model.apply({"params": p}, batch, visibility, train=False))(parameters)
+
+    def piecewise(parameters):
+        apply = lambda *arguments, method: model.apply({"params": parameters}, *arguments, method=method)  # noqa: E731
+        cache, start, found = apply(batch, LENGTH + 3, method="begin"), 0, []
+        for size in pieces:
+            piece = jax.tree.map(lambda x, start=start, size=size: x[:, start:start + size], stream)
+            hidden, cache = apply(piece, cache, visibility, method="extend")
+            found.append(apply(hidden, method="logits"))
+            start += size
+        return jnp.concatenate(found, axis=1)
+
+    real = stream.segment_ids != 0
+    return np.asarray(whole)[real], np.asarray(jax.jit(piecewise)(prepare(parameters)))[real]
+
+
+ONE_BY_ONE = (PROMPT, *[1] * (LENGTH - PROMPT))
+
+
+@pytest.mark.parametrize("architecture", ["decoder_only", "prefix_decoder", "encoder_decoder"])
+@pytest.mark.parametrize("position", POSITIONS.names())
+def test_cached_is_uncached_for_every_position_scheme(architecture, position):
+    whole, pieces = read_both_ways(model_config(architecture=architecture, position=position), ONE_BY_ONE)
+    np.testing.assert_allclose(pieces, whole, atol=2e-5)
+
+
+@pytest.mark.parametrize("architecture", ["decoder_only", "prefix_decoder", "encoder_decoder"])
+@pytest.mark.parametrize("switches", SWITCHES)
+def test_cached_is_uncached_for_every_switch(architecture, switches):
+    config = model_config(architecture=architecture, position="rotary", **SWITCHES[switches])
+    whole, pieces = read_both_ways(config, ONE_BY_ONE)
+    np.testing.assert_allclose(pieces, whole, atol=2e-5)
+
+
+def test_shared_stacks_keep_their_caches_apart():
+    whole, pieces = read_both_ways(model_config(architecture="encoder_decoder", share_stacks=True), ONE_BY_ONE)
+    np.testing.assert_allclose(pieces, whole, atol=2e-5)
+
+
+@pytest.mark.parametrize("pieces", [(LENGTH,), (7, 7), (PROMPT, 2, 3, 3)])
+def test_how_a_stream_is_cut_does_not_matter(pieces):
+    whole, found = read_both_ways(model_config(position="alibi", windows="0,4"), pieces)
+    np.testing.assert_allclose(found, whole, atol=2e-5)
+
+
+@pytest.mark.parametrize("switches", ["grouped", "shared_blocks", "first_norm"])
+def test_unstacked_parameters_are_the_same_model(switches):
+    config = model_config(architecture="encoder_decoder", **SWITCHES.get(switches, {}))
+    whole, pieces = read_both_ways(config, ONE_BY_ONE, unstacked)
+    np.testing.assert_allclose(pieces, whole, atol=2e-5)
+
+
+def test_a_prefix_read_in_two_pieces_is_another_text():
+    """A negative control: its first half has not seen the second, so the comparison can fail."""
+    whole, pieces = read_both_ways(model_config(architecture="prefix_decoder"), (3, 3, *[1] * (LENGTH - PROMPT)))
+    assert np.abs(pieces - whole).max() > 1e-2
+
+
+def test_an_empty_cache_is_as_large_as_its_heads_say():
+    cache = empty_cache(model_config(kv_heads=1, head_dim=6), 3, 2, 10, jnp.dtype("bfloat16"))
+    arrays = jax.tree.leaves(cache.blocks)
+    assert len(arrays) == 2 * 3 and all(a.shape == (2, 10, 1, 6) and a.dtype == jnp.bfloat16 for a in arrays)
