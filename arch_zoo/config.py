@@ -8,7 +8,7 @@ import dataclasses
 from typing import Any, Literal
 
 from arch_zoo.errors import UserError
-from arch_zoo.registry import ARCHITECTURES, OBJECTIVES, POSITIONS
+from arch_zoo.registry import ARCHITECTURES, OBJECTIVES, POSITIONS, TASKS
 from arch_zoo.settings import FieldError, Settings, setting
 
 
@@ -254,3 +254,4 @@ class EvaluationConfig(Settings):
     context_tokens: int = setting(24, "tokens of preceding text given with a minimal pair made from held-out text; "
                                       "0: none", low=0)
     fine_tuning: FineTuningConfig = setting(FineTuningConfig, "classification after fine-tuning")
+    tasks: tuple[Any, ...] = setting((), "further tasks to measure, each with its own data", variant=TASKS)

@@ -86,4 +86,5 @@ class Registry:
 POSITIONS = Registry("position scheme", "arch_zoo.layers.positions")
 ARCHITECTURES = Registry("architecture", "arch_zoo.models")
 OBJECTIVES = Registry("objective", "arch_zoo.objectives")
+TASKS = Registry("task", "arch_zoo.evaluation.tasks")
 ZOO = Registry("named model", "arch_zoo.zoo", "python -m experiments.zoo lists them")

@@ -262,7 +262,7 @@ def override(settings: Settings, changes: Mapping[str, Any]) -> Any:
 
     All changes are applied before anything is checked, so their order does not matter; naming a variant
     (`objective=masked_lm`) resets its options, which longer paths (`objective.rate`) then set. Several variants are
-    named as `parts=a,b`, and reached as `parts.0`, `parts.1.rate`.
+    named as `parts=a,b`, and reached as `parts.0`, `parts.1.rate`, or by name, `parts.b.rate`.
     """
     values, cls = to_dict(settings), type(settings)
     for path in sorted(changes, key=lambda p: p.count(".")):
@@ -294,11 +294,17 @@ def _set(values: dict, cls: type, parts: list[str], value: Any, path: str) -> No
 
 
 def _set_one_of(items: list, registry: Registry, parts: list[str], value: Any, path: str) -> None:
-    """Set, or set a field of, the variant with the number parts[0]."""
-    if not (parts[0].isdecimal() and int(parts[0]) < len(items)):
-        raise FieldError(path, f"there is no {parts[0]!r} among {', '.join(one['name'] for one in items)}, which are "
-                               f"numbered from 0")
-    number, rest = int(parts[0]), parts[1:]
+    """Set, or set a field of, the variant with the number parts[0], or with that name where only one has it."""
+    names = [one["name"] for one in items]
+    if names.count(parts[0]) == 1:
+        number = names.index(parts[0])
+    elif parts[0].isdecimal() and int(parts[0]) < len(items):
+        number = int(parts[0])
+    else:
+        why = "of which several are called so" if parts[0] in names else "which are numbered from 0"
+        raise FieldError(path, f"there is no {parts[0]!r} among {', '.join(names) or 'none'}, {why}."
+                               f"{'' if parts[0] in names else did_you_mean(parts[0], names)}")
+    rest = parts[1:]
     if rest:
         _set(items[number], registry.get(items[number]["name"]), rest, value, path)
     else:

@@ -46,6 +46,8 @@ def help_lines(settings: Settings, prefix: str) -> list[str]:
             known = ", ".join(registry.names())
             lines.append(f"  --{place}={type(variant).name}\n        {help_text} (one of: {known})")
             lines.extend(help_lines(variant, place))
+        if registry and not variants:
+            lines.append(f"  --{path}=\n        {help_text} (any of: {', '.join(registry.names())})")
         if isinstance(value, Settings) and not registry:
             lines.extend(help_lines(value, path))
         elif not registry:

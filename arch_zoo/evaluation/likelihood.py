@@ -1,8 +1,9 @@
 """Log-probabilities of texts under any model, by the route its objective gives."""
 
+import collections
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -16,13 +17,30 @@ from arch_zoo.models.architecture import Architecture, Batch
 from arch_zoo.objectives.base import Undefined, cross_entropy
 
 Row = InPlace | SourceTarget
+_IN_FLIGHT = 2  # batches that are computed while the next one is put together
+
+
+class Scores(NamedTuple):
+    """For each item: the summed log-probability of its weighted targets, and whether each was the likeliest token."""
+
+    nats: np.ndarray    # float64 [items]
+    greedy: np.ndarray  # bool [items]
+
+
+class Shape(NamedTuple):
+    """What rows are padded to, so that few programs are compiled: lengths, and how many positions are projected."""
+
+    source: int
+    stream: int
+    scored: int  # 0: all
 
 
 @dataclasses.dataclass
 class Scorer:
     """A trained model that gives summed log-probabilities (nats) of the weighted targets of examples.
 
-    Examples are sorted by length and batched with padding to a few lengths; neither changes a score.
+    Rows of like lengths share a batch, padded to one of a few lengths; neither changes a score. Items are taken as they
+    come and kept no longer than until their rows fill a batch, so that there may be any number of them.
     """
 
     architecture: Architecture
@@ -32,41 +50,103 @@ class Scorer:
     tokens_per_batch: int = 4096
 
     def __post_init__(self):
-        self._score = jax.jit(self._scores_of, static_argnames="visibility")
+        self._score = jax.jit(self._scores_of, static_argnames=("visibility", "greedy"))
 
-    def _scores_of(self, parameters, batch: Batch, visibility: Visibility) -> jax.Array:
+    def _scores_of(self, parameters, batch: Batch, visibility: Visibility, greedy: bool) -> tuple[jax.Array, jax.Array]:
         logits = self.model.apply({"params": parameters}, batch, visibility, train=False)
-        return -jnp.sum(cross_entropy(logits, batch.targets) * batch.loss_weights, axis=1)
+        nats = -jnp.sum(cross_entropy(logits, batch.targets) * batch.loss_weights, axis=1)
+        if not greedy:
+            return nats, jnp.zeros(nats.shape, bool)
+        likeliest = jnp.argmax(logits, axis=-1) == batch.targets
+        return nats, jnp.all(likeliest | (batch.loss_weights == 0), axis=1)
 
-    def scores(self, items: Sequence[Sequence[Row]]) -> np.ndarray:
+    def scores(self, items: Iterable[Sequence[Row]]) -> np.ndarray:
         """float64 [items]: for each item the sum over its rows. Undefined where a row is too long for the model."""
-        rows = [row for item in items for row in item]
-        require_length(self.model, max((self.architecture.longest_stream(_lengths(row)) for row in rows), default=0))
-        owner = np.repeat(np.arange(len(items)), [len(item) for item in items])
-        shapes = np.array([_bucketed(row) for row in rows])
-        totals = np.zeros(len(items))
-        for shape in np.unique(shapes, axis=0):
-            group = np.flatnonzero((shapes == shape).all(axis=1))
-            size = max(8, self.tokens_per_batch // int(shape.sum()))
-            for start in range(0, len(group), size):
-                part = group[start:start + size]
-                scores = self._batch_scores([rows[i] for i in part], *shape, size)
-                np.add.at(totals, owner[part], scores)
-        return totals
+        return self.scored(items).nats
 
-    def _batch_scores(self, rows: list[Row], source_length: int, length: int, scored: int, size: int) -> np.ndarray:
-        rows_and_filling = rows + [rows[0]] * (size - len(rows))
-        example = _collate(rows_and_filling, source_length, length, scored)
+    def scored(self, items: Iterable[Sequence[Row]], greedy: bool = False) -> Scores:
+        """As `scores`; with `greedy` also whether greedy decoding would have written all the weighted targets."""
+        waiting: dict[Shape, list[tuple[int, Row]]] = collections.defaultdict(list)
+        sums = _Sums()
+        for number, item in enumerate(items):
+            sums.begin()
+            for row in item:
+                shape = self._shape(row)
+                waiting[shape].append((number, row))
+                if len(waiting[shape]) == self._rows_per_batch(shape):
+                    self._score_batch(waiting.pop(shape), shape, greedy, sums)
+        for shape, rows in waiting.items():
+            self._score_batch(rows, shape, greedy, sums)
+        return sums.scores()
+
+    def _shape(self, row: Row) -> Shape:
+        lengths = _lengths(row)
+        require_length(self.model, self.architecture.longest_stream(lengths))
+        if isinstance(row, SourceTarget):
+            return Shape(padded(lengths.source), padded(lengths.target), 0)
+        stream, count = padded(lengths.target), np.count_nonzero(row.loss_weights)
+        return Shape(0, stream, min(stream, 1 << max(0, int(count) - 1).bit_length()))
+
+    def _rows_per_batch(self, shape: Shape) -> int:
+        return max(8, self.tokens_per_batch // (shape.source + shape.stream))
+
+    def _score_batch(self, rows: list[tuple[int, Row]], shape: Shape, greedy: bool, sums: "_Sums") -> None:
+        size = self._rows_per_batch(shape)
+        example = _collate([row for _, row in rows], shape, size)
         batch = self.architecture.layout(example, np.arange(size), self.vocabulary.start_id)
-        scores = self._score(self.parameters, batch, visibility=self.architecture.visibility)
-        return np.asarray(scores[:len(rows)], np.float64)
+        sums.expect([number for number, _ in rows],
+                    self._score(self.parameters, batch, visibility=self.architecture.visibility, greedy=greedy))
+
+
+class _Sums:
+    """Adds rows up to items. What was computed is fetched late: the machine works while the next batch is made."""
+
+    def __init__(self):
+        self._nats, self._greedy, self._pending = [], [], collections.deque()
+
+    def begin(self) -> None:
+        self._nats.append(0.0)
+        self._greedy.append(True)
+
+    def expect(self, owners: list[int], scores: tuple[jax.Array, jax.Array]) -> None:
+        self._pending.append((owners, scores))
+        while len(self._pending) > _IN_FLIGHT:
+            self._fetch()
+
+    def _fetch(self) -> None:
+        owners, (nats, greedy) = self._pending.popleft()
+        for owner, value, likeliest in zip(owners, np.asarray(nats).tolist(), np.asarray(greedy).tolist(),
+                                           strict=False):  # the batch is filled up with rows of nobody
+            self._nats[owner] += value
+            self._greedy[owner] &= likeliest
+
+    def scores(self) -> Scores:
+        while self._pending:
+            self._fetch()
+        return Scores(np.array(self._nats, np.float64), np.array(self._greedy, bool))
+
+
+def longest_stream(model: nn.Module) -> int | None:
+    """The longest stream whose places the model can tell apart; None where it has no table of them."""
+    return model.config.max_len if model.config.position.needs_max_len else None
 
 
 def require_length(model: nn.Module, longest: int) -> None:
     """Undefined where a stream is longer than learned positions reach: its end would silently share one position."""
-    c = model.config
-    if c.position.needs_max_len and longest > c.max_len:
-        raise Undefined(f"a stream of {longest} tokens is longer than model.max_len={c.max_len}")
+    limit = longest_stream(model)
+    if limit is not None and longest > limit:
+        raise Undefined(f"a stream of {longest} tokens is longer than model.max_len={limit}")
+
+
+def padded(length: int) -> int:
+    """The length that a stream is padded to: a multiple of 4 up to 32, and at most an eighth too long above.
+
+    Sentences are short, and there are few such lengths, so few programs to compile.
+    """
+    step = 4
+    while 8 * step < length:
+        step *= 2
+    return max(1, -(-length // step)) * step
 
 
 def _lengths(row: Row) -> Lengths:
@@ -75,26 +155,21 @@ def _lengths(row: Row) -> Lengths:
     return Lengths(source=0, target=row.tokens.shape[1])
 
 
-def _bucketed(row: Row) -> tuple[int, int, int]:
-    """(source length, length, scored positions) that a row is padded to: few combinations, so few compilations."""
-    def up(n):
-        return -(-n // 32) * 32
+def _collate(rows: list[Row], shape: Shape, size: int) -> Row:
+    """`size` rows of one kind and shape, padded and stacked; the first one stands for those that are missing.
 
-    if isinstance(row, SourceTarget):
-        return up(row.source.shape[1]), -(-row.target.shape[1] // 16) * 16, 0
-    length = up(row.tokens.shape[1])
-    return 0, length, 1 if row.loss_weights.sum() <= 1 else length
-
-
-def _collate(rows: list[Row], source_length: int, length: int, scored: int) -> Row:
-    """Rows of one kind, padded to the same lengths and stacked. Padding has segment 0 and weight 0."""
-    def stack(name, to):
-        arrays = [getattr(row, name)[0] for row in rows]
-        return np.stack([np.pad(a, (0, to - len(a))) for a in arrays])
-
+    Padding has segment 0 and weight 0.
+    """
+    columns = {}
+    for name, value in vars(rows[0]).items():
+        if not isinstance(value, np.ndarray) or value.ndim < 2:
+            continue
+        column = np.zeros((size, shape.source if name.startswith("source") else shape.stream), value.dtype)
+        for i, row in enumerate(rows):
+            array = getattr(row, name)
+            column[i, :array.shape[1]] = array[0]
+        column[len(rows):] = column[0]
+        columns[name] = column
     if isinstance(rows[0], SourceTarget):
-        names = [field.name for field in dataclasses.fields(SourceTarget) if field.name != "part"]
-        return SourceTarget(**{name: stack(name, source_length if name.startswith("source") else length)
-                               for name in names})
-    names = [name for name, value in vars(rows[0]).items() if isinstance(value, np.ndarray)]
-    return InPlace(**{name: stack(name, length) for name in names}, capacity=scored)
+        return SourceTarget(**columns)
+    return InPlace(**columns, capacity=shape.scored)

@@ -6,7 +6,7 @@ import itertools
 import json
 import pathlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -28,6 +28,7 @@ class Pair:
     good: str
     bad: str
     kind: str
+    phenomenon: str = ""
 
 
 def make_pairs(held_out: Iterable[str], training: Iterable[str], count: int) -> list[Pair]:
@@ -91,45 +92,52 @@ def _replaced(words: list[str], bands: dict[int, list[str]], by_word: dict[str, 
     return [*words[:i], str(rng.choice(others)), *words[i + 1:]]
 
 
-def read_pairs(path: str, count: int) -> list[Pair]:
+def read_pairs(path: str, count: int | None, asked_by: str = "minimal_pairs") -> list[Pair]:
     """Pairs from BLiMP's JSON-lines: a file, or every *.jsonl of a folder; the first `count` of each file.
 
-    Fields: sentence_good, sentence_bad; the kind is the line's UID, else the file's name.
+    Fields: sentence_good, sentence_bad; the kind is the line's UID, else the file's name, and its phenomenon the
+    linguistics_term, where there is one.
     """
     where = pathlib.Path(path)
     files = sorted(where.glob("*.jsonl")) if where.is_dir() else [where]
     if not files or not files[0].is_file():
-        raise UserError(f"minimal_pairs={path}: no JSON-lines file there")
+        raise UserError(f"{asked_by}: {path}: no JSON-lines file there")
     pairs = []
     for file in files:
         with file.open("rb") as lines:
             pairs.extend(_pair(line, f"{file}:{number}", file.stem)
                          for number, line in enumerate(itertools.islice(lines, count), 1))
     if not pairs:
-        raise UserError(f"minimal_pairs={path}: no minimal pair in {', '.join(map(str, files))}")
+        raise UserError(f"{asked_by}: no minimal pair in {', '.join(map(str, files))}")
     return pairs
 
 
 def _pair(line: bytes, where: str, kind: str) -> Pair:
     try:
         fields = json.loads(line.decode())
-        pair = Pair("", fields["sentence_good"], fields["sentence_bad"], str(fields.get("UID", kind)))
+        pair = Pair("", fields["sentence_good"], fields["sentence_bad"], str(fields.get("UID", kind)),
+                    str(fields.get("linguistics_term", "")))
     except (ValueError, KeyError, TypeError) as error:  # ValueError: neither UTF-8 nor JSON
         raise UserError(f"{where}: not a minimal pair ({type(error).__name__}: {error}); needed are sentence_good and "
                         f"sentence_bad") from None
-    if not (isinstance(pair.good, str) and isinstance(pair.bad, str)):
-        raise UserError(f"{where}: not a minimal pair: sentence_good and sentence_bad must be text")
+    if not all(isinstance(text, str) and text.strip() for text in (pair.good, pair.bad)):
+        raise UserError(f"{where}: not a minimal pair: sentence_good and sentence_bad must be text, and not empty")
     return pair
 
 
 def preferences(scorer: Scorer, objective: Objective, tokenizer: Tokenizer, pairs: list[Pair],
                 context_tokens: int) -> np.ndarray:
     """float [pairs]: 1 where the good sentence scores higher, 0 where the bad one does, 0.5 for a tie."""
-    items = []
-    for pair in pairs:
-        context = tokenizer.encode(pair.context)[-context_tokens:] if context_tokens and pair.context else []
-        space = " " if context and not tokenizer.prefixes_space else ""
-        for sentence in (pair.good, pair.bad):
-            items.append(objective.plausibility(context, tokenizer.encode(space + sentence), tokenizer.vocabulary))
-    good, bad = scorer.scores(items).reshape(-1, 2).T
-    return np.where(good > bad, 1.0, np.where(good < bad, 0.0, 0.5))
+    def items() -> Iterator[list]:
+        for pair in pairs:
+            context = tokenizer.encode(pair.context)[-context_tokens:] if context_tokens and pair.context else []
+            space = " " if context and not tokenizer.prefixes_space else ""
+            for sentence in (pair.good, pair.bad):
+                yield objective.plausibility(context, tokenizer.encode(space + sentence), tokenizer.vocabulary)
+
+    return np.array([preferred(good, bad) for good, bad in scorer.scores(items()).reshape(-1, 2)])
+
+
+def preferred(good: float, bad: float) -> float:
+    """1 where the good sentence scores higher, 0 where the bad one does, 0.5 for a tie."""
+    return 1.0 if good > bad else 0.0 if good < bad else 0.5

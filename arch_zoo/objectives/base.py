@@ -46,6 +46,11 @@ class Objective(Settings):
     reads_pairs: ClassVar[bool] = False  # `prepare` is given Pairs, of which streams are as long as `lengths` says
 
     @property
+    def within_words_route(self) -> str:
+        """What `plausibility_within_words` sums, for tables."""
+        return self.plausibility_route
+
+    @property
     def leaves(self) -> "tuple[Objective, ...]":
         """The objectives that make its rows, by the `part` of their examples: itself, unless it is made of others."""
         return (self,)
@@ -153,6 +158,14 @@ class Objective(Settings):
         """
         return self.conditional(context, continuation, vocabulary)
 
+    def plausibility_within_words(self, context: Sequence[int], continuation: Sequence[int],
+                                  vocabulary: Vocabulary) -> list[InPlace | SourceTarget]:
+        """Like `plausibility`, but no token sees the later ones of its own word (Kauf & Ivanova 2023).
+
+        It is the same where a word is written from left to right.
+        """
+        return self.plausibility(context, continuation, vocabulary)
+
     def hidden(self, example: InPlace | SourceTarget) -> np.ndarray:
         """bool [b, t, n]: which of the n tokens of the window must not influence the loss of target t.
 
@@ -216,6 +229,13 @@ def source_target_row(source: np.ndarray, target: np.ndarray, scored: np.ndarray
 
 def in_place_row(tokens: np.ndarray, targets: np.ndarray, scored: np.ndarray) -> InPlace:
     """One example for scoring: a stream, what each position is to predict, and which positions count ([1, t])."""
-    return InPlace(tokens=tokens, targets=targets, loss_weights=scored.astype(np.float32),
-                   segment_ids=np.ones_like(tokens), origin=np.full_like(tokens, -1),
-                   target_origin=np.full_like(tokens, -1), capacity=tokens.shape[1])
+    row, = in_place_rows(tokens, targets, scored)
+    return row
+
+
+def in_place_rows(tokens: np.ndarray, targets: np.ndarray, scored: np.ndarray) -> list[InPlace]:
+    """Examples of one row each, from arrays [n, t] that they share."""
+    weights, ones, nowhere = scored.astype(np.float32), np.ones_like(tokens), np.full_like(tokens, -1)
+    return [InPlace(tokens=tokens[i:i + 1], targets=targets[i:i + 1], loss_weights=weights[i:i + 1],
+                    segment_ids=ones[i:i + 1], origin=nowhere[i:i + 1], target_origin=nowhere[i:i + 1],
+                    capacity=tokens.shape[1]) for i in range(len(tokens))]

@@ -71,6 +71,10 @@ class Composition(Objective):
     def plausibility_route(self) -> str:
         return self.used[0].plausibility_route
 
+    @property
+    def within_words_route(self) -> str:
+        return self.used[0].within_words_route
+
     def refusal(self, length: int, sentinels: int) -> str | None:
         return self._first_problem(lambda part: part.refusal(length, sentinels))
 
@@ -116,6 +120,11 @@ class Composition(Objective):
                      vocabulary: Vocabulary) -> list[Example]:
         part = self.used[0]
         return [seen_as(part, row) for row in part.plausibility(context, continuation, vocabulary)]
+
+    def plausibility_within_words(self, context: Sequence[int], continuation: Sequence[int],
+                                  vocabulary: Vocabulary) -> list[Example]:
+        part = self.used[0]
+        return [seen_as(part, row) for row in part.plausibility_within_words(context, continuation, vocabulary)]
 
     def hidden(self, example: Example) -> np.ndarray:
         """Of each row, what is hidden by the objective that made it."""

@@ -9,7 +9,7 @@ import numpy as np
 from arch_zoo.data.tokenizers import Vocabulary
 from arch_zoo.examples import Form, InPlace, Lengths
 from arch_zoo.layers.visibility import Visibility
-from arch_zoo.objectives.base import Objective, Undefined, in_place_row, one_row, origin_one_hot
+from arch_zoo.objectives.base import Objective, Undefined, in_place_rows, one_row, origin_one_hot, word_spans
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +30,32 @@ class FillIn(Objective):
     def plausibility(self, context: Sequence[int], continuation: Sequence[int],
                      vocabulary: Vocabulary) -> list[InPlace]:
         """Pseudo-log-likelihood (Salazar et al. 2020): each token masked in turn, all others visible."""
+        return self._masked_in_turn(context, continuation, vocabulary, 1 + np.arange(len(continuation)))
+
+    def plausibility_within_words(self, context: Sequence[int], continuation: Sequence[int],
+                                  vocabulary: Vocabulary) -> list[InPlace]:
+        """Each token masked in turn, with those after it in its word (Kauf & Ivanova 2023, PLL-word-l2r)."""
+        ends = [end for start, end in word_spans(continuation, vocabulary) for _ in range(start, end)]
+        return self._masked_in_turn(context, continuation, vocabulary, np.array(ends, int))
+
+    @property
+    def within_words_route(self) -> str:
+        return f"{self.plausibility_route}, with the later ones of its word"
+
+    def _masked_in_turn(self, context: Sequence[int], continuation: Sequence[int], vocabulary: Vocabulary,
+                        ends_n: np.ndarray) -> list[InPlace]:
+        """A row for each of the n tokens, masked up to the index in `ends_n`."""
         whole = one_row(vocabulary.bos_id, context, continuation, vocabulary.eos_id)
-        rows, end = [], whole.shape[1] - 1
-        for position in range(end - len(continuation), end):
-            here = np.arange(whole.shape[1])[None] == position
-            rows.append(in_place_row(np.where(here, vocabulary.mask_id, whole), whole, here))
-        return rows
+        n = len(continuation)
+        index = np.arange(whole.shape[1])[None] - (whole.shape[1] - 1 - n)  # of the continuation
+        number = np.arange(n)[:, None]
+        masked = (index >= number) & (index < ends_n[:, None])
+        return self.scoring_rows(np.where(masked, np.int32(vocabulary.mask_id), whole),
+                                 np.broadcast_to(whole, masked.shape), index == number)
+
+    def scoring_rows(self, tokens: np.ndarray, targets: np.ndarray, scored: np.ndarray) -> list[InPlace]:
+        """Examples of one row each from [n, t]: what is seen, the text itself, and the token that counts."""
+        return in_place_rows(tokens, targets, scored)
 
     def hidden(self, example: InPlace) -> np.ndarray:
         """Whatever does not stand in the stream; a corrupted token that was kept is seen, by design."""

@@ -1,7 +1,6 @@
 """Masked next-token prediction: masked tokens predicted one place early (GPT-BERT; Charpentier & Samuel 2024)."""
 
 import dataclasses
-from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -38,8 +37,5 @@ class MaskedNextToken(MaskedLM):
                        segment_ids=window.segment_ids[:, :-1], origin=origin, target_origin=target_origin,
                        capacity=self.loss_positions(targets.shape[1]))
 
-    def plausibility(self, context: Sequence[int], continuation: Sequence[int],
-                     vocabulary: Vocabulary) -> list[InPlace]:
-        return [dataclasses.replace(row, targets=np.roll(row.targets, -1, axis=1),
-                                    loss_weights=np.roll(row.loss_weights, -1, axis=1))
-                for row in super().plausibility(context, continuation, vocabulary)]
+    def scoring_rows(self, tokens: np.ndarray, targets: np.ndarray, scored: np.ndarray) -> list[InPlace]:
+        return super().scoring_rows(tokens, np.roll(targets, -1, axis=1), np.roll(scored, -1, axis=1))

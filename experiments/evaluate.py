@@ -1,0 +1,74 @@
+"""Put tasks to a trained or imported run, without training it.
+
+    python -m experiments.evaluate --workdir=runs/x --tasks=blimp,lambada,perplexity --data=FOLDER
+    python -m experiments.evaluate --workdir=runs/x --tasks=perplexity --tasks.perplexity.stride=64 --data=FILE
+
+Writes results.json, as the lm-evaluation-harness does, samples.jsonl and table.md to WORKDIR/evaluation/TASK/.
+"""
+
+import dataclasses
+import os
+import pathlib
+
+from absl import flags, logging
+
+from arch_zoo.errors import UserError
+from experiments import program
+from experiments.environment import restart_in_fast_environment
+from experiments.evaluation import request
+
+WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run (required)")
+DATA = flags.DEFINE_string("data", None, "folder in which each task finds its own files, or the file of a single task")
+LIMIT = flags.DEFINE_integer("limit", None, "examples of each task, or of each of its parts, at most", lower_bound=1)
+
+
+def main(asked: request.Request, arguments: list[str]) -> None:
+    """Open the run, ask it each task, write and show what came of it."""
+    if WORKDIR.value is None:
+        raise UserError("--workdir=DIR is required: the directory of the run")
+    if not asked.tasks:
+        raise UserError("--tasks=NAME,… is required: what to measure; python -m experiments.evaluate --help lists them")
+    restart_in_fast_environment()
+    from arch_zoo.evaluation.task import Subject, labels
+    from arch_zoo.objectives.base import Undefined
+    from arch_zoo.training.trained import open_run
+
+    workdir, tasks = pathlib.Path(WORKDIR.value), request.with_data(asked.tasks, DATA.value, LIMIT.value)
+    run = open_run(workdir, asked.changes)
+    if not run.config.model.vocabulary_head:
+        raise UserError(f"{workdir}: its model has no head that predicts tokens, so it gives texts no likelihood; "
+                        f"it can be fine-tuned")
+    program.use_compilation_cache(run.config.data.cache_dir)
+    undefined, asked_run = [], Subject.of(run)
+    for label, task in zip(labels(tasks), tasks, strict=True):
+        logging.info("%s: %s", workdir, label)
+        subject = dataclasses.replace(asked_run, label=label)
+        try:
+            outcome = task.run(subject)
+        except Undefined as reason:
+            undefined.append(f"task {label} has no meaning for objective={run.config.objective.name}: {reason}")
+            continue
+        show_and_write(workdir / "evaluation" / label, label, task, outcome, subject)
+    if undefined:
+        raise UserError("; ".join(undefined))
+
+
+def show_and_write(directory: pathlib.Path, label: str, task, outcome, subject) -> None:
+    """The files of one task, and its table at the terminal."""
+    from rich.console import Console
+
+    from arch_zoo.files import write_bytes_atomic, write_text_atomic
+    from experiments.evaluation import harness, plots, tables
+
+    harness.write(directory, harness.results(label, task, outcome, subject, program.command()), outcome)
+    write_text_atomic(directory / "table.md", tables.markdown(label, task, outcome))
+    if outcome.groups:
+        metric = task.metrics()[0]
+        write_bytes_atomic(directory / "groups.png",
+                           plots.groups_plot(f"{metric.title}, {subject.run.workdir.name}", metric, outcome))
+    tables.print_table(label, task, outcome, Console(highlight=False))
+    print(f"written: {os.path.join(directory, harness.RESULTS_FILE)}\n")
+
+
+if __name__ == "__main__":
+    program.run(main, __doc__, request.EvaluateConfig, aliases=request.ALIASES, load=request.load)
