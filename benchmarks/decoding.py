@@ -50,7 +50,7 @@ def main(config: RunConfig, arguments: list[str]) -> None:
             rows.append([str(batch), f"{speeds[0]:.1f}", f"{speeds[1]:.1f}", f"{speeds[0] / speeds[1]:.2f}",
                          f"{same:.0%}"])
     size = sum(leaf.size for leaf in flat.values())
-    title = (f"Greedy decoding, {model.architecture.name} of {size:,} parameters, float32, {TOKENS.value} tokens behind "
+    title = (f"Greedy decoding, {model.architecture.name} of {size:,} parameters, float32, {TOKENS.value} tokens after "
              f"{PROMPT.value}")
     publish(title, ["rows", "arch_zoo tok/s", "transformers tok/s", "ratio", "same tokens"], rows, OUT.value)
 

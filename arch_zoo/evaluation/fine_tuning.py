@@ -11,9 +11,9 @@ import optax
 
 from arch_zoo.config import FineTuningConfig, OptimizerConfig
 from arch_zoo.data.tokenizers import Tokenizer
-from arch_zoo.evaluation.likelihood import require_length
 from arch_zoo.models.architecture import Batch, Reading, make_batch, make_stream
 from arch_zoo.objectives.base import cross_entropy
+from arch_zoo.objectives.rows import require_length
 from arch_zoo.training.optimizers import make_schedule
 
 

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from arch_zoo.data.tokenizers import Vocabulary
-from arch_zoo.examples import InPlace, Lengths, SourceTarget
+from arch_zoo.examples import SourceTarget
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.models.architecture import Architecture, Batch
-from arch_zoo.objectives.base import Undefined, cross_entropy
+from arch_zoo.objectives.base import cross_entropy
+from arch_zoo.objectives.rows import Row, Shape, collate, lengths_of, padded, require_length
 
-Row = InPlace | SourceTarget
 _IN_FLIGHT = 2  # batches that are computed while the next one is put together
 
 
@@ -25,14 +25,6 @@ class Scores(NamedTuple):
 
     nats: np.ndarray    # float64 [items]
     greedy: np.ndarray  # bool [items]
-
-
-class Shape(NamedTuple):
-    """What rows are padded to, so that few programs are compiled: lengths, and how many positions are projected."""
-
-    source: int
-    stream: int
-    scored: int  # 0: all
 
 
 @dataclasses.dataclass
@@ -80,7 +72,7 @@ class Scorer:
         return sums.scores()
 
     def _shape(self, row: Row) -> Shape:
-        lengths = _lengths(row)
+        lengths = lengths_of(row)
         require_length(self.model, self.architecture.longest_stream(lengths))
         if isinstance(row, SourceTarget):
             return Shape(padded(lengths.source), padded(lengths.target), 0)
@@ -92,7 +84,7 @@ class Scorer:
 
     def _score_batch(self, rows: list[tuple[int, Row]], shape: Shape, greedy: bool, sums: "_Sums") -> None:
         size = self._rows_per_batch(shape)
-        example = _collate([row for _, row in rows], shape, size)
+        example = collate([row for _, row in rows], shape, size)
         batch = self.architecture.layout(example, np.arange(size), self.vocabulary.start_id)
         sums.expect([number for number, _ in rows],
                     self._score(self.parameters, batch, visibility=self.architecture.visibility, greedy=greedy))
@@ -124,52 +116,3 @@ class _Sums:
         while self._pending:
             self._fetch()
         return Scores(np.array(self._nats, np.float64), np.array(self._greedy, bool))
-
-
-def longest_stream(model: nn.Module) -> int | None:
-    """The longest stream whose places the model can tell apart; None where it has no table of them."""
-    return model.config.max_len if model.config.position.needs_max_len else None
-
-
-def require_length(model: nn.Module, longest: int) -> None:
-    """Undefined where a stream is longer than learned positions reach: its end would silently share one position."""
-    limit = longest_stream(model)
-    if limit is not None and longest > limit:
-        raise Undefined(f"a stream of {longest} tokens is longer than model.max_len={limit}")
-
-
-def padded(length: int) -> int:
-    """The length that a stream is padded to: a multiple of 4 up to 32, and at most an eighth too long above.
-
-    Sentences are short, and there are few such lengths, so few programs to compile.
-    """
-    step = 4
-    while 8 * step < length:
-        step *= 2
-    return max(1, -(-length // step)) * step
-
-
-def _lengths(row: Row) -> Lengths:
-    if isinstance(row, SourceTarget):
-        return Lengths(source=row.source.shape[1], target=row.target.shape[1])
-    return Lengths(source=0, target=row.tokens.shape[1])
-
-
-def _collate(rows: list[Row], shape: Shape, size: int) -> Row:
-    """`size` rows of one kind and shape, padded and stacked; the first one stands for those that are missing.
-
-    Padding has segment 0 and weight 0.
-    """
-    columns = {}
-    for name, value in vars(rows[0]).items():
-        if not isinstance(value, np.ndarray) or value.ndim < 2:
-            continue
-        column = np.zeros((size, shape.source if name.startswith("source") else shape.stream), value.dtype)
-        for i, row in enumerate(rows):
-            array = getattr(row, name)
-            column[i, :array.shape[1]] = array[0]
-        column[len(rows):] = column[0]
-        columns[name] = column
-    if isinstance(rows[0], SourceTarget):
-        return SourceTarget(**columns)
-    return InPlace(**columns, capacity=shape.scored)

@@ -21,7 +21,7 @@ _NEVER = -1e9  # a score below all others
 class BeamSearch(Settings):
     """How many hypotheses are kept, and how their lengths weigh."""
 
-    beams: int = setting(4, "hypotheses kept at each step", low=1)
+    beam: int = setting(4, "hypotheses kept at each step", low=1)
     length_penalty: float = setting(0.6, "α; 0: the log-probability alone, which favours short texts", low=0.0)
     normalise: Literal["google", "length"] = setting("google", "log-probability over ((5 + n) / 6)^α (Wu et al. 2016, "
                                                                "equation 14), or over n^α; n counts EOS")
@@ -70,7 +70,7 @@ class BeamSearcher:
         """The best hypotheses behind each context, best first. `progress` is told how many contexts are done."""
         found: list[list[Hypothesis]] = [[] for _ in contexts]
         order = sorted(range(len(contexts)), key=lambda i: len(contexts[i]))
-        prompts = max(1, self.writer.rows // self.config.beams) if len(order) > 1 else 1
+        prompts = max(1, self.writer.rows // self.config.beam) if len(order) > 1 else 1
         for start in range(0, len(order), prompts):
             group = order[start:start + prompts]
             begun = self.writer.begin([contexts[i] for i in group], max_tokens, prompts)
@@ -89,7 +89,7 @@ def _hypothesis(row: np.ndarray, score: float, eos_id: int) -> Hypothesis:
 
 def _run(writer: Writer, config: BeamSearch, parameters: Any, begun: Writing) -> tuple[jax.Array, jax.Array]:
     """(scores [b, k], tokens [b, k, n]) of the best, best first."""
-    k, (b, n) = config.beams, begun.tokens_bn.shape
+    k, (b, n) = config.beam, begun.tokens_bn.shape
     alone_k = jnp.where(jnp.arange(k) == 0, 0.0, _NEVER)  # in the beginning all are the same
     repeat = functools.partial(jnp.repeat, repeats=k, axis=0)
     rows = begun.cache.replace(segment_ids_bk=repeat(begun.cache.segment_ids_bk),

@@ -11,8 +11,7 @@ import numpy as np
 from arch_zoo.data.tokenizers import Vocabulary
 from arch_zoo.models.architecture import Architecture, Batch, Stream, make_batch, make_stream
 from arch_zoo.objectives.base import Objective, Undefined
-
-_BUCKET = 16  # lengths are rounded up to a multiple of this: few shapes, so few compilations
+from arch_zoo.objectives.rows import padded
 
 
 def prompt_batch(objective: Objective, architecture: Architecture, vocabulary: Vocabulary,
@@ -53,10 +52,10 @@ def _cut(stream: Stream, length: int) -> Stream:
 
 def _joined(streams: list[Stream], *, on_the_left: bool) -> Stream:
     """Rows of several streams as one, padded with segment 0."""
-    length = -(-max(stream.tokens.shape[1] for stream in streams) // _BUCKET) * _BUCKET
+    length = padded(max(stream.tokens.shape[1] for stream in streams))
 
-    def padded(name):
+    def column(name):
         arrays = [getattr(stream, name)[0] for stream in streams]
         return np.stack([np.pad(a, (length - len(a), 0) if on_the_left else (0, length - len(a))) for a in arrays])
 
-    return make_stream(*(padded(name) for name in ("tokens", "segment_ids", "origin", "prefix", "types")))
+    return make_stream(*(column(name) for name in ("tokens", "segment_ids", "origin", "prefix", "types")))

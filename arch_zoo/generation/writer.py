@@ -12,13 +12,13 @@ import numpy as np
 from flax import struct
 
 from arch_zoo.data.tokenizers import Vocabulary
-from arch_zoo.evaluation.likelihood import require_length
 from arch_zoo.generation.prompts import prompt_batch, prompt_lengths
 from arch_zoo.generation.sampling import Sampling
 from arch_zoo.layers.cache import Cache
 from arch_zoo.layers.stack import unstacked
 from arch_zoo.models.architecture import Architecture, Batch, Stream
 from arch_zoo.objectives.base import Objective
+from arch_zoo.objectives.rows import require_length
 
 _STEPS = 16  # tokens that are written before the program looks up
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from arch_zoo.data.local_text import lines_of
 from arch_zoo.errors import UserError
-from arch_zoo.evaluation.likelihood import Row
 from arch_zoo.evaluation.progress import watched
 from arch_zoo.evaluation.questions import Route, route_of
 from arch_zoo.evaluation.task import Measured, Metric, Outcome, Subject, Task
 from arch_zoo.objectives.base import Undefined
+from arch_zoo.objectives.rows import Row
 from arch_zoo.registry import TASKS
 from arch_zoo.settings import FieldError, setting
 
