@@ -30,7 +30,8 @@ class DataConfig(Settings):
     """Where text comes from and how it is cut into windows."""
 
     corpus: str = setting("python_docs", "python_docs, a text or JSON-lines file or folder, tfds:NAME, tokens:DIR, or "
-                                         "for pairs of texts parallel:SOURCES,TARGETS or parallel:FILE")
+                                         "for pairs of texts parallel:SOURCES,TARGETS, parallel:FILE or "
+                                         "parallel:tfds:NAME")
     mixed_with: tuple[str, ...] = setting((), "further corpora, read as corpus is, for training on a mixture of all")
     corpus_weights: tuple[float, ...] = setting((), "how often a window is of each corpus, of data.corpus first, "
                                                     "relative to the others; empty: by their sizes", low=0.0)

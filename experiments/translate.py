@@ -29,7 +29,7 @@ ROWS = flags.DEFINE_integer("rows", 64, "hypotheses written at a time", lower_bo
 
 @dataclasses.dataclass(frozen=True)
 class TranslateConfig(Settings):
-    """How translations are searched for; one beam is greedy."""
+    """How translations are searched for."""
 
     search: BeamSearch = setting(BeamSearch, "beam search")
 
@@ -44,6 +44,7 @@ def main(asked: request.Request, arguments: list[str]) -> None:
         raise UserError(f"--reference={REFERENCE.value} has {len(references):,} lines, --input={INPUT.value} "
                         f"{len(sources):,}; they must correspond")
     restart_in_fast_environment()
+    from arch_zoo.evaluation.progress import counter
     from arch_zoo.evaluation.sequences import score_sequences
     from arch_zoo.files import write_text_atomic
     from arch_zoo.generation.texts import TextWriter
@@ -56,7 +57,7 @@ def main(asked: request.Request, arguments: list[str]) -> None:
     began = time.monotonic()
     try:
         writer = TextWriter(run, max(ROWS.value, asked.how.search.beam))
-        best = writer.best(sources, MAX_TOKENS.value, asked.how.search, progress_of(len(sources)))
+        best = writer.best(sources, MAX_TOKENS.value, asked.how.search, counter("translating", len(sources), "lines"))
     except Undefined as reason:
         raise UserError(f"{WORKDIR.value}: {reason}") from None
     translations = [" ".join(hypotheses[0][0].split()) for hypotheses in best]
@@ -68,25 +69,8 @@ def main(asked: request.Request, arguments: list[str]) -> None:
     seconds = time.monotonic() - began
     where = f" → {OUTPUT.value}" if OUTPUT.value else ""
     logging.info("%s lines in %.0f s%s", f"{len(sources):,}", seconds, where)
-    for name, score in (score_sequences(translations, references) if references is not None else {}).items():
-        print(f"{name}: {score.text}")
-
-
-def progress_of(total: int):
-    """Lines of progress: how many of how many, the rate, the time left."""
-    from arch_zoo.training.metrics import clock
-
-    began = said = time.monotonic()
-
-    def progress(done: int) -> None:
-        nonlocal said
-        now = time.monotonic()
-        if now - said > 10:
-            said, rate = now, done / (now - began)
-            logging.info("%s/%s lines  %.1f a second  left %s", f"{done:,}", f"{total:,}", rate,
-                         clock((total - done) / rate))
-
-    return progress
+    for score in (score_sequences(translations, references) if references is not None else {}).values():
+        print(score.text)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from arch_zoo.data.mixing import MixedCorpus
 from arch_zoo.data.parallel import ParallelText
 from arch_zoo.data.python_docs import PythonDocs
 from arch_zoo.data.splits import Corpus
-from arch_zoo.data.tfds_text import TfdsText
+from arch_zoo.data.tfds_text import TfdsPairs, TfdsText
 
 if TYPE_CHECKING:  # importing it loads every model and objective
     from arch_zoo.config import DataConfig
@@ -22,6 +22,8 @@ def open_corpus(config: "DataConfig") -> Corpus:
         return PythonDocs(config.cache_dir)
     if config.corpus.startswith("tfds:"):
         return TfdsText(config)
+    if config.corpus.startswith("parallel:tfds:"):
+        return TfdsPairs(config)
     if config.parallel:
         return ParallelText(config)
     return LocalText(config)

@@ -5,11 +5,11 @@ import itertools
 import json
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from arch_zoo.data.local_text import hashes_of, lines_of
-from arch_zoo.data.splits import NAMED, SPLIT_NAME, Carved
+from arch_zoo.data.splits import NAMED, SPLIT_NAME, CarvedPairs
 from arch_zoo.errors import UserError
 from arch_zoo.registry import did_you_mean
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # importing it loads every model and objective
 _SCAN = re.compile(r"IN: (.*?) OUT: (.*)")  # the lines of SCAN (Lake & Baroni 2018)
 
 
-class ParallelText(Carved):
+class ParallelText(CarvedPairs):
     """parallel:SOURCES,TARGETS: two text files whose lines correspond; or parallel:FILE, with a pair in each line.
 
     Such a file is JSON-lines (.jsonl) with two fields, which `data.text_field` names, has a tab between the two texts
@@ -49,55 +49,46 @@ class ParallelText(Carved):
         identity = ["parallel", self._fields, hashes_of(names, key, config.cache_dir)]
         self.fingerprint = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
-    def pairs(self, split: str) -> Iterator[tuple[str, str]]:
-        """The (source, target) pairs of a split, always in the same order."""
-        for line in self.carved(split):
-            source, _, target = line.partition("\t")
-            yield source, target
+    def _read_pairs(self, split: str) -> Iterator[tuple[str, str, str]]:
+        return read_pairs(self._files[split], self._fields)
 
-    def documents(self, split: str) -> Iterator[str]:
-        """All texts of both sides: what a tokenizer is trained on."""
-        for pair in self.pairs(split):
-            yield from pair
 
-    def _read(self, split: str) -> Iterator[str]:
-        files = self._files[split]
-        for number, (source, target) in enumerate(_lines_of_two(*files) if len(files) == 2 else
-                                                  self._lines_of_one(files[0]), start=1):
-            source, target = source.strip().replace("\t", " "), target.strip().replace("\t", " ")
-            if not source or not target:
-                raise UserError(f"{files[0]}:{number}: a pair without a {'target' if source else 'source'}")
-            yield f"{source}\t{target}"
+def read_pairs(files: Sequence[pathlib.Path], fields: str) -> Iterator[tuple[str, str, str]]:
+    """("FILE:LINE", source, target) of two files whose lines correspond, or of one with a pair in each line."""
+    pairs = _lines_of_two(*files) if len(files) == 2 else _lines_of_one(files[0], fields)
+    return ((f"{files[0]}:{number}", *pair) for number, pair in enumerate(pairs, start=1))
 
-    def _lines_of_one(self, path: pathlib.Path) -> Iterator[tuple[str, str]]:
-        for number, line in enumerate(lines_of(path), start=1):
-            if path.suffix == ".jsonl":
-                yield self._from_json(line, f"{path}:{number}")
-            elif path.suffix == ".tsv":
-                if line.count("\t") != 1:
-                    raise UserError(f"{path}:{number}: has {line.count(chr(9))} tabs; one stands between the texts")
-                yield tuple(line.split("\t"))
-            elif match := _SCAN.fullmatch(line.rstrip("\n")):
-                yield match.groups()
-            else:
-                raise UserError(f"{path}:{number}: not a pair; a file of pairs is a .tsv, a .jsonl, or has lines like "
-                                f"SCAN's, IN: source OUT: target")
 
-    def _from_json(self, line: str, where: str) -> tuple[str, str]:
-        names = self._fields.split(",")
-        if len(names) != 2:
-            raise UserError(f"data.text_field={self._fields}: pairs in JSON-lines have two fields; name them as "
-                            f"SOURCE,TARGET")
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{where}: not JSON ({error})") from None
-        for name in names:
-            if not isinstance(record, dict) or not isinstance(record.get(name), str):
-                there = ", ".join(record) if isinstance(record, dict) else "no fields"
-                raise UserError(f"{where}: has no text in a field {name!r}; data.text_field names both fields, "
-                                f"SOURCE,TARGET; here are: {there}")
-        return " ".join(record[names[0]].split()), " ".join(record[names[1]].split())
+def _lines_of_one(path: pathlib.Path, fields: str) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(lines_of(path), start=1):
+        if path.suffix == ".jsonl":
+            yield _from_json(line, f"{path}:{number}", fields)
+        elif path.suffix == ".tsv":
+            if line.count("\t") != 1:
+                raise UserError(f"{path}:{number}: has {line.count(chr(9))} tabs; one stands between the texts")
+            yield tuple(line.split("\t"))
+        elif match := _SCAN.fullmatch(line.rstrip("\n")):
+            yield match.groups()
+        else:
+            raise UserError(f"{path}:{number}: not a pair; a file of pairs is a .tsv, a .jsonl, or has lines like "
+                            f"SCAN's, IN: source OUT: target")
+
+
+def _from_json(line: str, where: str, fields: str) -> tuple[str, str]:
+    names = fields.split(",")
+    if len(names) != 2:
+        raise UserError(f"data.text_field={fields}: pairs in JSON-lines have two fields; name them as "
+                        f"SOURCE,TARGET")
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{where}: not JSON ({error})") from None
+    for name in names:
+        if not isinstance(record, dict) or not isinstance(record.get(name), str):
+            there = ", ".join(record) if isinstance(record, dict) else "no fields"
+            raise UserError(f"{where}: has no text in a field {name!r}; data.text_field names both fields, "
+                            f"SOURCE,TARGET; here are: {there}")
+    return " ".join(record[names[0]].split()), " ".join(record[names[1]].split())
 
 
 def _lines_of_two(source: pathlib.Path, target: pathlib.Path) -> Iterator[tuple[str, str]]:

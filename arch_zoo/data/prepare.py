@@ -12,9 +12,8 @@ from absl import logging
 
 from arch_zoo.data.corpora import open_corpus
 from arch_zoo.data.mixing import MixedCorpus
-from arch_zoo.data.parallel import ParallelText
 from arch_zoo.data.python_docs import SPLITS
-from arch_zoo.data.splits import Corpus
+from arch_zoo.data.splits import CarvedPairs, Corpus
 from arch_zoo.data.token_store import (
     DamagedStore,
     PairStore,
@@ -98,7 +97,7 @@ def _open_or_write(home: pathlib.Path, corpus: Corpus, tokenizer: Tokenizer) -> 
             for name, path in tokenizer.files.items():
                 shutil.copyfile(path, temporary / name)
             for split in SPLITS:
-                if isinstance(corpus, ParallelText):
+                if isinstance(corpus, CarvedPairs):
                     write_pair_store(temporary / split, functools.partial(corpus.pairs, split), tokenizer,
                                      corpus.fingerprint)
                 else:

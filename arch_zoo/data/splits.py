@@ -6,7 +6,7 @@ stay where they are when others are added.
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from arch_zoo.data.python_docs import SPLITS
@@ -61,3 +61,35 @@ class Carved:
 
     def _read(self, split: str) -> Iterator[str]:
         raise NotImplementedError
+
+
+class CarvedPairs(Carved):
+    """Pairs of texts: a subclass gives `_read_pairs(split)`, of ("where it stands", source, target)."""
+
+    def pairs(self, split: str) -> Iterator[tuple[str, str]]:
+        """The (source, target) pairs of a split, always in the same order."""
+        for line in self.carved(split):
+            source, _, target = line.partition("\t")
+            yield source, target
+
+    def documents(self, split: str) -> Iterator[str]:
+        """All texts of both sides: what a tokenizer is trained on."""
+        for pair in self.pairs(split):
+            yield from pair
+
+    def _read(self, split: str) -> Iterator[str]:
+        return (f"{source}\t{target}" for source, target in whole_pairs(self._read_pairs(split)))
+
+    def _read_pairs(self, split: str) -> Iterator[tuple[str, str, str]]:
+        raise NotImplementedError
+
+
+def whole_pairs(pairs: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, str]]:
+    """(source, target), each in a line of its own, from ("where it stands", source, target). UserError where one is
+    empty.
+    """
+    for where, source, target in pairs:
+        source, target = source.strip().replace("\t", " "), target.strip().replace("\t", " ")
+        if not source or not target:
+            raise UserError(f"{where}: a pair without a {'target' if source else 'source'}")
+        yield source, target

@@ -5,9 +5,9 @@ import hashlib
 import importlib
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from arch_zoo.data.splits import NAMED, SPLIT_NAME, Carved
+from arch_zoo.data.splits import NAMED, SPLIT_NAME, Carved, CarvedPairs
 from arch_zoo.errors import UserError
 from arch_zoo.registry import did_you_mean
 
@@ -19,7 +19,7 @@ class TfdsText(Carved):
     """A prepared dataset of TensorFlow Datasets, read without TensorFlow."""
 
     def __init__(self, config: "DataConfig"):
-        self.name, self._field = config.corpus, config.text_field
+        self.name, self._fields = config.corpus.removeprefix("parallel:"), self._fields_of(config.text_field)
         self._builder = tfds_builder(self.name)
         how = f"python -m experiments.prepare --corpus={self.name}"
         if not self._builder.info.splits:
@@ -30,9 +30,10 @@ class TfdsText(Carved):
                             f"{self._builder.info.file_format.value}, which needs TensorFlow to be read; move it away "
                             f"and prepare it again with {how}")
         features = self._builder.info.features
-        if self._field not in features:
-            raise UserError(f"{self.name}: has no feature {self._field!r}.{did_you_mean(self._field, features)} "
-                            f"data.text_field names the feature with the text; here are: {', '.join(features)}")
+        if lacking := [field for field in self._fields if field not in features]:
+            raise UserError(f"{self.name}: has no feature {lacking[0]!r}.{did_you_mean(lacking[0], features)} "
+                            f"data.text_field names the feature with the text, SOURCE,TARGET for pairs; here are: "
+                            f"{', '.join(features)}")
         self._theirs = {}  # our name of a split: the name there
         for name in self._builder.info.splits:
             if match := SPLIT_NAME.fullmatch(name):
@@ -42,16 +43,42 @@ class TfdsText(Carved):
         self._present = frozenset(self._theirs)
         self._advice = "the dataset is too small for held-out splits of its own"
         splits = {name: [info.num_bytes, info.shard_lengths] for name, info in self._builder.info.splits.items()}
-        identity = [self._builder.info.full_name, self._builder.info.features.to_json(), splits, self._field]
+        identity = [self._builder.info.full_name, self._builder.info.features.to_json(), splits, *self._fields]
         self.fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
+    @staticmethod
+    def _fields_of(text_field: str) -> tuple[str, ...]:
+        return (text_field,)
+
     def _read(self, split: str) -> Iterator[str]:
+        return (text for _, text in self._records(split))
+
+    def _records(self, split: str) -> Iterator[tuple[str, ...]]:
+        """(where it stands, a text for each field) of each record."""
         for number, record in enumerate(self._builder.as_data_source(split=self._theirs[split])):
-            text = record[self._field]
-            try:
-                yield text.decode("utf-8")
-            except (AttributeError, UnicodeDecodeError):
-                raise UserError(f"{self.name}: feature {self._field!r} of {split} record {number} is no text") from None
+            where = f"{split} record {number}"
+            yield f"{self.name}: {where}", *(self._text(record[field], field, where) for field in self._fields)
+
+    def _text(self, value: Any, field: str, where: str) -> str:
+        try:
+            return value.decode("utf-8")
+        except (AttributeError, UnicodeDecodeError):
+            raise UserError(f"{self.name}: feature {field!r} of {where} is no text") from None
+
+
+class TfdsPairs(CarvedPairs, TfdsText):
+    """parallel:tfds:NAME: the pairs of a dataset, of which data.text_field names two features, SOURCE,TARGET."""
+
+    @staticmethod
+    def _fields_of(text_field: str) -> tuple[str, ...]:
+        fields = tuple(text_field.split(","))
+        if len(fields) != 2:
+            raise UserError(f"data.text_field={text_field}: pairs have two features; name them as SOURCE,TARGET")
+        return fields
+
+    def _read_pairs(self, split: str) -> Iterator[tuple[str, str, str]]:
+        for where, *texts in self._records(split):
+            yield where, *(" ".join(text.split()) for text in texts)
 
 
 def tfds_builder(corpus: str):

@@ -15,17 +15,17 @@ class SequenceScore:
 
 
 def score_sequences(written: Sequence[str], references: Sequence[str]) -> dict[str, SequenceScore]:
-    """{"BLEU", "chrF", "exact match"}: the first two from 0 to 100, with sacrebleu's signatures."""
+    """{"bleu", "chrf", "exact_match"}: the first two from 0 to 100, with sacrebleu's signatures."""
     import sacrebleu
 
     scores = {}
-    for name, metric in (("BLEU", sacrebleu.BLEU()), ("chrF", sacrebleu.CHRF())):
+    for name, metric in (("bleu", sacrebleu.BLEU()), ("chrf", sacrebleu.CHRF())):
         found = metric.corpus_score(list(written), [list(references)])
-        scores[name] = SequenceScore(found.score, None, f"{found.score:.2f}  {metric.get_signature()}")
+        scores[name] = SequenceScore(found.score, None, f"{metric.name} {found.score:.2f}  {metric.get_signature()}")
     right = [matches(one, reference) for one, reference in zip(written, references, strict=True)]
     share = sum(right) / len(right)
     error = math.sqrt(share * (1 - share) / (len(right) - 1)) if len(right) > 1 else None
-    scores["exact match"] = SequenceScore(share, error, f"{share:.2%} of {len(right):,}")
+    scores["exact_match"] = SequenceScore(share, error, f"exact match {share:.2%} of {len(right):,}")
     return scores
 
 

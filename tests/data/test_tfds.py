@@ -111,3 +111,14 @@ def test_preparing_without_tensorflow_or_network_ends_in_one_line(monkeypatch, e
     with pytest.raises(UserError) as raised:
         prepare_tfds(NOTES)
     assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_pairs_are_two_features_of_a_dataset(prepared):
+    config = DataConfig(corpus=f"parallel:{NOTES}", text_field="text,text")
+    assert list(open_corpus(config).pairs("validation")) == [(f"held out {n} 🙂",) * 2 for n in range(3)]
+    assert list(open_corpus(config).documents("validation"))[:2] == ["held out 0 🙂"] * 2
+    whole = sum(1 for split in SPLITS for _ in open_corpus(config).pairs(split))
+    assert whole == 203
+    assert "feature 'number' of train record 0 is no text" in refusal(f"parallel:{NOTES}", text_field="text,number")
+    assert "pairs have two features; name them as SOURCE,TARGET" in refusal(f"parallel:{NOTES}")
+    assert "has no feature 'texd'. Did you mean 'text'?" in refusal(f"parallel:{NOTES}", text_field="text,texd")
