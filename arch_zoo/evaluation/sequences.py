@@ -19,9 +19,9 @@ def score_sequences(written: Sequence[str], references: Sequence[str]) -> dict[s
     import sacrebleu
 
     scores = {}
-    for name, metric in (("bleu", sacrebleu.BLEU()), ("chrf", sacrebleu.CHRF())):
+    for name, metric in (("BLEU", sacrebleu.BLEU()), ("chrF", sacrebleu.CHRF())):
         found = metric.corpus_score(list(written), [list(references)])
-        scores[name] = SequenceScore(found.score, None, f"{metric.name} {found.score:.2f}  {metric.get_signature()}")
+        scores[name.lower()] = SequenceScore(found.score, None, f"{name} {found.score:.2f}  {metric.get_signature()}")
     right = [matches(one, reference) for one, reference in zip(written, references, strict=True)]
     share = sum(right) / len(right)
     error = math.sqrt(share * (1 - share) / (len(right) - 1)) if len(right) > 1 else None
