@@ -36,7 +36,7 @@ def main(config: RunConfig, arguments: list[str]) -> None:
 
     model, rng = config.model, np.random.default_rng(0)
     flat = flatten_tree(abstract_parameters(model, model.vocab_size))
-    parameters = nest({path: 0.05 * rng.standard_normal(leaf.shape, np.float32) + (leaf.ndim == 1 and "scale" in path)
+    parameters = nest({path: 0.05 * rng.standard_normal(leaf.shape, np.float32) + path.endswith("scale")
                        for path, leaf in flat.items()})
     rows = []
     with tempfile.TemporaryDirectory() as folder:

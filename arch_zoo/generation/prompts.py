@@ -28,9 +28,9 @@ def prompt_batch(objective: Objective, architecture: Architecture, vocabulary: V
                       np.arange(len(rows)), capacity=0)
 
 
-def prompt_lengths(batch: Batch) -> np.ndarray:
-    """int [b]: the tokens of each row's stream."""
-    return (batch.stream.segment_ids != 0).sum(axis=1)
+def stream_lengths(stream: Stream) -> np.ndarray:
+    """int [b]: the tokens of each row, without padding."""
+    return (stream.segment_ids != 0).sum(axis=1)
 
 
 def _row(objective: Objective, architecture: Architecture, vocabulary: Vocabulary,
