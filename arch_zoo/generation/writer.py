@@ -12,7 +12,7 @@ import numpy as np
 from flax import struct
 
 from arch_zoo.data.tokenizers import Vocabulary
-from arch_zoo.generation.prompts import prompt_batch, prompt_lengths
+from arch_zoo.generation.prompts import longest, prompt_batch
 from arch_zoo.generation.sampling import Sampling
 from arch_zoo.layers.cache import Cache
 from arch_zoo.layers.stack import unstacked
@@ -79,7 +79,7 @@ class Writer:
     def begin(self, contexts: Sequence[Sequence[int]], max_tokens: int, fill_to: int | None = None) -> Writing:
         """Rows whose prompts have been read; the first is repeated up to `fill_to` rows."""
         batch = prompt_batch(self.objective, self.architecture, self.vocabulary, contexts)
-        require_length(self.model, int(prompt_lengths(batch).max()) + max_tokens)
+        require_length(self.model, max(longest(batch.source), longest(batch.stream) + max_tokens))
         if fill_to is not None:
             rows = np.r_[np.arange(len(contexts)), np.zeros(fill_to - len(contexts), int)]
             batch = jax.tree.map(lambda x: x[rows], batch)
