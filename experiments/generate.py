@@ -56,10 +56,13 @@ def main(asked: request.Request, arguments: list[str]) -> None:
         raise UserError("--prompt=TEXT or --input=FILE is required: what stands before the text")
     if SAMPLES.value > 1 and asked.how.sampling.temperature == 0:
         raise UserError(f"--samples={SAMPLES.value} would all be the same at temperature=0; set --temperature")
+    if STOP.value and asked.how.search.beam > 1:
+        raise UserError("--stop: a beam search goes on to the end of a text; leave it out, or --beam")
     restart_in_fast_environment()
     from arch_zoo.objectives.base import Undefined
 
     run = request.open_writer(WORKDIR.value, asked.changes)
+    refuse_idle_options(run, asked.how)
     try:
         if OUTPUT.value is None and len(prompts) == SAMPLES.value == 1:
             show_one(run, prompts[0], asked.how)
@@ -67,6 +70,21 @@ def main(asked: request.Request, arguments: list[str]) -> None:
             show_or_write(prompts, texts(run, prompts, asked.how))
     except Undefined as reason:
         raise UserError(f"{WORKDIR.value}: objective={run.config.objective.name} cannot write here: {reason}") from None
+
+
+def refuse_idle_options(run, how: GenerateConfig) -> None:
+    """UserError for what only models that write in the other way read."""
+    from arch_zoo.generation.texts import fills_in
+
+    name = run.config.objective.name
+    if fills_in(run):
+        given = {"beam": how.search.beam > 1, "stop": STOP.present, "max_tokens": MAX_TOKENS.present}
+        if idle := [flag for flag, is_given in given.items() if is_given]:
+            raise UserError(f"--{idle[0]} is for models that write from left to right; {WORKDIR.value} with "
+                            f"objective={name} fills in gaps")
+    elif how.unmasking != Unmasking():
+        raise UserError(f"--passes is for models that fill in gaps; {WORKDIR.value} with objective={name} writes from "
+                        f"left to right")
 
 
 def texts(run, prompts: list[str], how: GenerateConfig) -> list[dict]:
@@ -99,9 +117,10 @@ def show_one(run, prompt: str, how: GenerateConfig) -> None:
             print(one["text"] if fills_in(run) else prompt + one["text"])
         return
     writer = TextWriter(run, 1)
-    if not run.config.objective.reads_pairs:
-        print(prompt, end="", flush=True)
-    for piece in writer.stream(prompt, MAX_TOKENS.value, how.sampling, STOP.value):
+    pieces = writer.stream(prompt, MAX_TOKENS.value, how.sampling, STOP.value)
+    first = next(pieces)  # before anything is shown: it may be that the model cannot write here
+    print(("" if run.config.objective.reads_pairs else prompt) + first, end="", flush=True)
+    for piece in pieces:
         print(piece, end="", flush=True)
     print()
 

@@ -15,7 +15,8 @@ ORDER = ["errors", "files", "machine", "registry", "tensor_files", "settings", "
          "flops", "layers", "models", "zoo", "data", "objectives", "training", "analysis", "generation", "evaluation",
          "interop"]
 # Needed by some users only, or slow to import: never at the top of a module of the library.
-OPTIONAL = {"torch", "transformers", "tokenizers", "tensorflow", "tensorflow_datasets", "grain", "tensorboardX"}
+OPTIONAL = {"torch", "transformers", "tokenizers", "tensorflow", "tensorflow_datasets", "grain", "tensorboardX",
+            "sacrebleu"}
 # This module is the definition of a TFDS dataset, imported only where TFDS is.
 EXCEPTIONS = {"arch_zoo.data.tfds_python_docs": {"tensorflow_datasets"}}
 

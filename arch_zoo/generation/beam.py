@@ -14,17 +14,18 @@ from arch_zoo.generation.writer import Writer, Writing, read_token
 from arch_zoo.layers.cache import Cache
 from arch_zoo.settings import Settings, setting
 
-_NEVER = -1e9  # a score below all others
+_NEVER = -1e9  # the score of what is not there
+_LEAST = _NEVER / 2  # below all others
 
 
 @dataclasses.dataclass(frozen=True)
 class BeamSearch(Settings):
     """How many hypotheses are kept, and how their lengths weigh."""
 
-    beam: int = setting(4, "hypotheses kept at each step", low=1)
+    beam: int = setting(4, "hypotheses kept at each step; 1: greedy, it stops at the first end", low=1)
     length_penalty: float = setting(0.6, "α; 0: the log-probability alone, which favours short texts", low=0.0)
     normalise: Literal["google", "length"] = setting("google", "log-probability over ((5 + n) / 6)^α (Wu et al. 2016, "
-                                                               "equation 14), or over n^α; n counts EOS")
+                                                               "equation 14), or over n^α; n counts the end")
 
     def normaliser(self, length: jax.Array | int) -> jax.Array:
         """What the log-probability of so many tokens is divided by."""
@@ -34,7 +35,7 @@ class BeamSearch(Settings):
 
 @dataclasses.dataclass(frozen=True)
 class Hypothesis:
-    """A continuation without its EOS, its score, and whether it ended by itself."""
+    """A continuation without the token that ends it, its score, and whether it ended by itself."""
 
     tokens: list[int]
     score: float
@@ -57,8 +58,8 @@ class _Beams:
 
 class BeamSearcher:
     """Beam search by a writer. A search ends when no hypothesis that goes on can still, at any length up to the most
-    that is asked for, beat the worst of those that have ended. What has not ended there takes its place among the
-    others by the score it has.
+    that is asked for, beat the worst of those that have ended; that of a single hypothesis when it has ended. What has
+    not ended at that length takes its place among the others by the score it has.
     """
 
     def __init__(self, writer: Writer, config: BeamSearch):
@@ -76,15 +77,15 @@ class BeamSearcher:
             begun = self.writer.begin([contexts[i] for i in group], max_tokens, prompts)
             scores_bk, tokens_bkn = map(np.asarray, self._run(self.writer.parameters_by_block, begun))
             for i, scores, tokens in zip(group, scores_bk, tokens_bkn, strict=False):
-                found[i] = [_hypothesis(row, score, self.writer.vocabulary.eos_id) for row, score in
-                            zip(tokens, scores, strict=True) if score > _NEVER / 2]
+                found[i] = [_hypothesis(row, score, self.writer.ends) for row, score in
+                            zip(tokens, scores, strict=True) if score > _LEAST]
             progress(start + len(group))
         return found
 
 
-def _hypothesis(row: np.ndarray, score: float, eos_id: int) -> Hypothesis:
-    ends = np.flatnonzero(row == eos_id)
-    return Hypothesis(row[:ends[0] if len(ends) else None].tolist(), float(score), bool(len(ends)))
+def _hypothesis(row: np.ndarray, score: float, ends: Sequence[int]) -> Hypothesis:
+    found = np.flatnonzero(np.isin(row, ends))
+    return Hypothesis(row[:found[0] if len(found) else None].tolist(), float(score), bool(len(found)))
 
 
 def _run(writer: Writer, config: BeamSearch, parameters: Any, begun: Writing) -> tuple[jax.Array, jax.Array]:
@@ -100,29 +101,36 @@ def _run(writer: Writer, config: BeamSearch, parameters: Any, begun: Writing) ->
     nothing_bkn = jnp.full((b, k, n), writer.vocabulary.pad_id)
     beams = _Beams(rows, jnp.repeat(begun.logits_bv[:, None], k, axis=1), begun.position_b,
                    jnp.broadcast_to(alone_k, (b, k)), nothing_bkn, jnp.full((b, k), _NEVER), nothing_bkn, begun.step)
-    most = config.normaliser(n)  # lengths only make the normaliser grow, and log-probabilities are below 0
 
     def goes_on(s: _Beams) -> jax.Array:
-        can_win_b = s.scores_bk[:, 0] / most > s.ended_scores_bk.min(axis=1)
-        return (s.step < n) & can_win_b.any()
+        return (s.step < n) & _open(config, s).any()
 
     end = jax.lax.while_loop(goes_on, functools.partial(_step, writer, config, parameters), beams)
     return end.ended_scores_bk, end.ended_tokens_bkn
+
+
+def _open(config: BeamSearch, s: _Beams) -> jax.Array:
+    """bool [b]: whether what is written from here on can still take a place among the ended."""
+    worst_b = s.ended_scores_bk.min(axis=1)
+    if config.beam == 1:
+        return worst_b < _LEAST
+    # Lengths only make the normaliser grow, and log-probabilities are below 0.
+    return s.scores_bk[:, 0] / config.normaliser(s.tokens_bkn.shape[2]) > worst_b
 
 
 def _step(writer: Writer, config: BeamSearch, parameters: Any, s: _Beams) -> _Beams:
     b, k, n = s.tokens_bkn.shape
     v = s.logits_bkv.shape[2]
     totals_bkv = s.scores_bk[:, :, None] + jax.nn.log_softmax(s.logits_bkv, axis=2)
-    # Twice as many as are kept: at most one in two of them ends here, each hypothesis having one EOS.
-    scores_bc, flat_bc = jax.lax.top_k(totals_bkv.reshape(b, k * v), 2 * k)
+    # So many that k of them go on, each hypothesis having as many ends as there are.
+    scores_bc, flat_bc = jax.lax.top_k(totals_bkv.reshape(b, k * v), k * (1 + len(writer.ends)))
     parent_bc, token_bc = flat_bc // v, flat_bc % v
     tokens_bcn = jax.lax.dynamic_update_slice(jnp.take_along_axis(s.tokens_bkn, parent_bc[:, :, None], axis=1),
                                               token_bc[:, :, None], (0, 0, s.step))
-    ends_bc = (token_bc == writer.vocabulary.eos_id) | (s.step + 1 == n)
+    ends_bc = jnp.isin(token_bc, jnp.asarray(writer.ends)) | (s.step + 1 == n)
 
     # Those that end, if they are among the k best of all, take their place among the ended.
-    joins_bc = ends_bc & (jnp.arange(2 * k) < k)
+    joins_bc = ends_bc & (jnp.arange(scores_bc.shape[1]) < k) & (scores_bc > _LEAST) & _open(config, s)[:, None]
     new_bc = jnp.where(joins_bc, scores_bc / config.normaliser(s.step + 1), _NEVER)
     ended_scores_bk, which_bk = jax.lax.top_k(jnp.concatenate([s.ended_scores_bk, new_bc], axis=1), k)
     both_bmn = jnp.concatenate([s.ended_tokens_bkn, tokens_bcn], axis=1)

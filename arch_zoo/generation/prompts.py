@@ -28,9 +28,9 @@ def prompt_batch(objective: Objective, architecture: Architecture, vocabulary: V
                       np.arange(len(rows)), capacity=0)
 
 
-def stream_lengths(stream: Stream) -> np.ndarray:
-    """int [b]: the tokens of each row, without padding."""
-    return (stream.segment_ids != 0).sum(axis=1)
+def longest(stream: Stream | None) -> int:
+    """The tokens of the longest row; 0 for no stream."""
+    return 0 if stream is None else int((stream.segment_ids != 0).sum(axis=1).max())
 
 
 def _row(objective: Objective, architecture: Architecture, vocabulary: Vocabulary,

@@ -12,7 +12,7 @@ from arch_zoo.objectives.base import Undefined
 from arch_zoo.objectives.fill_in import FillIn
 from arch_zoo.training.trained import TrainedRun
 
-_GAP = re.compile(r"\[MASK(?::(\d+))?\]")
+_GAP = re.compile(r"\[MASK(?::([1-9]\d*))?\]")
 
 
 def make_writer(run: TrainedRun, rows: int = 16) -> Writer:
@@ -49,8 +49,8 @@ class TextWriter:
         """A text behind each prompt, which ends before the first of the strings in `stops`."""
         contexts = [self.context(prompt) for prompt in prompts]
 
-        def finished(written: list[int]) -> bool:
-            text = self.run.tokenizer.decode(written)
+        def finished(number: int, written: list[int]) -> bool:
+            text = self.text(contexts[number], written)
             return any(stop in text for stop in stops)
 
         written = self.writer.write(contexts, max_tokens, sampling, finished=finished if stops else None)
@@ -71,7 +71,7 @@ class TextWriter:
                 shown = ready
             if len(whole) < len(text):
                 return
-        yield whole[len(shown):] if longest_stop else text[len(shown):]
+        yield whole[len(shown):]
 
     def best(self, prompts: Sequence[str], max_tokens: int, search: BeamSearch,
              progress: Callable[[int], None] = lambda done: None) -> list[list[tuple[str, float]]]:
@@ -105,7 +105,8 @@ class TextFiller:
             ids += [self.run.tokenizer.vocabulary.mask_id] * int(gap[1] or 1)
             end = gap.end()
         if not end:
-            raise Undefined("there is no [MASK] in the text to be filled in")
+            raise Undefined("it fills in gaps and does not write from left to right, and this text has none; write "
+                            "[MASK] where a token is missing, [MASK:3] for three")
         return ids + (self.run.tokenizer.encode(text[end:]) if text[end:] else [])
 
     def fill(self, texts: Sequence[str], unmasking: Unmasking | None = None,

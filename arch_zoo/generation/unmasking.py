@@ -93,7 +93,8 @@ class Filler:
         if batch.loss_positions is None:  # gaps first, as where only those are projected
             order_bn = jnp.argsort(batch.loss_weights == 0, axis=1, stable=True)
             logits_bnv = jnp.take_along_axis(logits_bnv, order_bn[:, :, None], axis=1)
-        seen_bv = jnp.zeros((b, v), bool).at[jnp.arange(b)[:, None], batch.stream.tokens].set(True)
+        real_bt = batch.stream.segment_ids != 0
+        seen_bv = jnp.zeros((b, v), bool).at[jnp.arange(b)[:, None], batch.stream.tokens].max(real_bt)
         flat = logits_bnv.reshape(b * n, v)
         ids = (row_ids_b[:, None] * 65536 + jnp.arange(n)).reshape(-1)
         tokens = sampling.choose(flat, jnp.repeat(seen_bv, n, axis=0), ids, step)

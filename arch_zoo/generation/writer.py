@@ -12,7 +12,7 @@ import numpy as np
 from flax import struct
 
 from arch_zoo.data.tokenizers import Vocabulary
-from arch_zoo.generation.prompts import prompt_batch, stream_lengths
+from arch_zoo.generation.prompts import longest, prompt_batch
 from arch_zoo.generation.sampling import Sampling
 from arch_zoo.layers.cache import Cache
 from arch_zoo.layers.stack import unstacked
@@ -49,16 +49,19 @@ class Writer:
     rows: int = 16  # written at a time
 
     def __post_init__(self):
+        self.ends = self.objective.ends(self.vocabulary)
         self.parameters_by_block = unstacked(self.parameters)
         self._begin = jax.jit(self._begun, static_argnames="room")
         self._advance = jax.jit(self._advanced, static_argnames=("sampling", "steps"), donate_argnames="writing")
 
     def write(self, contexts: Sequence[Sequence[int]], max_tokens: int, sampling: Sampling | None = None,
-              stop_ids: Collection[int] = (), finished: Callable[[list[int]], bool] | None = None) -> list[list[int]]:
-        """What comes after each context: at most so many tokens, up to EOS or another of `stop_ids`, which is left out.
+              stop_ids: Collection[int] = (),
+              finished: Callable[[int, list[int]], bool] | None = None) -> list[list[int]]:
+        """What comes after each context: at most so many tokens, up to one that ends the text or is among `stop_ids`,
+        which is left out.
 
-        `finished` may end a row earlier: it is shown what has been written of it every few tokens. Undefined where the
-        objective cannot write or a stream would be too long for the model.
+        `finished` may end a row earlier: every few tokens it is shown the context's number and what has been written
+        behind it. Undefined where the objective cannot write or a stream would be too long for the model.
         """
         written: list[list[int]] = [[] for _ in contexts]
         order = sorted(range(len(contexts)), key=lambda i: len(contexts[i]))
@@ -79,9 +82,7 @@ class Writer:
     def begin(self, contexts: Sequence[Sequence[int]], max_tokens: int, fill_to: int | None = None) -> Writing:
         """Rows whose prompts have been read; the first is repeated up to `fill_to` rows."""
         batch = prompt_batch(self.objective, self.architecture, self.vocabulary, contexts)
-        require_length(self.model, int(stream_lengths(batch.stream).max()) + max_tokens)
-        if batch.source is not None:
-            require_length(self.model, int(stream_lengths(batch.source).max()))
+        require_length(self.model, max(longest(batch.source), longest(batch.stream) + max_tokens))
         if fill_to is not None:
             rows = np.r_[np.arange(len(contexts)), np.zeros(fill_to - len(contexts), int)]
             batch = jax.tree.map(lambda x: x[rows], batch)
@@ -92,14 +93,14 @@ class Writer:
         filled = len(writing.done_b) - len(contexts)
         real_b = np.arange(len(writing.done_b)) < len(contexts)
         writing = writing.replace(row_ids_b=jnp.asarray([*row_ids, *[0] * filled]), done_b=jnp.asarray(~real_b))
-        stops = jnp.asarray(sorted({self.vocabulary.eos_id, *stop_ids}))
+        stops = jnp.asarray(sorted({*self.ends, *stop_ids}))
         while True:
             writing = self._advance(self.parameters_by_block, writing, stops, sampling=sampling, steps=steps)
             count = int(writing.step)
             tokens = [self._until_stop(row[:count], stops) for row in np.asarray(writing.tokens_bn)[real_b]]
             done = np.asarray(writing.done_b).copy()
             if finished is not None:
-                done[real_b] |= [finished(row) for row in tokens]
+                done[real_b] |= [finished(i, row) for i, row in zip(row_ids, tokens, strict=True)]
                 writing = writing.replace(done_b=jnp.asarray(done))
             yield count, tokens
             if done.all() or count >= max_tokens:

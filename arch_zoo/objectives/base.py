@@ -152,6 +152,10 @@ class Objective(Settings):
         """
         raise NotImplementedError
 
+    def ends(self, vocabulary: Vocabulary) -> tuple[int, ...]:
+        """The ids at which a continuation that `conditional` lays out is over: the end of the text."""
+        return (vocabulary.eos_id,)
+
     def plausibility(self, context: Sequence[int], continuation: Sequence[int],
                      vocabulary: Vocabulary) -> list[InPlace | SourceTarget]:
         """Like `conditional`, by the route the objective trained: a pseudo-log-likelihood where there is no chain rule.

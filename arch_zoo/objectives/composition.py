@@ -116,6 +116,9 @@ class Composition(Objective):
                 reasons.append(reason)
         raise reasons[0]
 
+    def ends(self, vocabulary: Vocabulary) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(token for part in self.used for token in part.ends(vocabulary)))
+
     def plausibility(self, context: Sequence[int], continuation: Sequence[int],
                      vocabulary: Vocabulary) -> list[Example]:
         part = self.used[0]

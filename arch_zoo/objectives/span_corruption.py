@@ -58,6 +58,10 @@ class SentinelSpans(Objective, abc.ABC):
         return [source_target_row(one_row(vocabulary.bos_id, context, first), target,
                                   np.arange(target.shape[1])[None] > 0)]
 
+    def ends(self, vocabulary: Vocabulary) -> tuple[int, ...]:
+        """Behind the one span stands the second sentinel, as behind the last one in training."""
+        return (*super().ends(vocabulary), vocabulary.sentinel_ids[1])
+
     def plausibility(self, context: Sequence[int], continuation: Sequence[int],
                      vocabulary: Vocabulary) -> list[SourceTarget]:
         """Pseudo-log-likelihood by infilling: each word in turn is the one span that is missing."""
