@@ -43,7 +43,7 @@ def run_cell(workdir: pathlib.Path) -> None:
     from arch_zoo.training import loop
     from arch_zoo.training.checkpoints import Checkpoints
     from arch_zoo.training.workdir import RESULT_FILE, claim
-    from experiments.studies.metrics import GROUPS, Evaluated, measure
+    from experiments.studies.metrics import Evaluated, groups, measure
 
     began = time.monotonic()
     cell = read_json(workdir / CELL_FILE)
@@ -59,7 +59,7 @@ def run_cell(workdir: pathlib.Path) -> None:
         checkpoints.close()
         run = Evaluated(setup, state.parameters, evaluation)
         metrics = {}
-        for name in GROUPS:
+        for name in groups(evaluation):
             logging.info("measuring %s", name)
             metrics |= _once(workdir / "shared_metrics" / f"{name}.json", lambda name=name: measure(name, run))
         samples = [sample(setup, state.parameters)]

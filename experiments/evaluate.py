@@ -32,12 +32,13 @@ def main(asked: request.Request, arguments: list[str]) -> None:
     from arch_zoo.evaluation.task import Subject, labels
     from arch_zoo.objectives.base import Undefined
     from arch_zoo.training.trained import open_run
+    from arch_zoo.training.workdir import load_config
 
     workdir, tasks = pathlib.Path(WORKDIR.value), request.with_data(asked.tasks, DATA.value, LIMIT.value)
-    run = open_run(workdir, asked.changes)
-    if not run.config.model.vocabulary_head:
+    if not load_config(workdir).model.vocabulary_head:
         raise UserError(f"{workdir}: its model has no head that predicts tokens, so it gives texts no likelihood; "
                         f"it can be fine-tuned")
+    run = open_run(workdir, asked.changes)
     program.use_compilation_cache(run.config.data.cache_dir)
     undefined, asked_run = [], Subject.of(run)
     for label, task in zip(labels(tasks), tasks, strict=True):
@@ -46,7 +47,7 @@ def main(asked: request.Request, arguments: list[str]) -> None:
         try:
             outcome = task.run(subject)
         except Undefined as reason:
-            undefined.append(f"task {label} has no meaning for objective={run.config.objective.name}: {reason}")
+            undefined.append(f"task {label} is undefined for objective={run.config.objective.name}: {reason}")
             continue
         show_and_write(workdir / "evaluation" / label, label, task, outcome, subject)
     if undefined:

@@ -148,3 +148,18 @@ def test_help_lists_every_field_with_its_value(config):
 def test_every_variant_can_be_built_from_its_name():
     for registry in (POSITIONS, ARCHITECTURES, OBJECTIVES):
         assert all(to_dict(registry.get(name)())["name"] == name for name in registry.names())
+
+
+def test_one_of_several_variants_is_reached_by_number_or_by_its_only_name():
+    changes = {"tasks": "perplexity,blimp,perplexity", "tasks.blimp.limit": "3", "tasks.2.stride": "4"}
+    changed = override(EvaluationConfig(), changes)
+    assert [task.name for task in changed.tasks] == ["perplexity", "blimp", "perplexity"]
+    assert (changed.tasks[1].limit, changed.tasks[0].stride, changed.tasks[2].stride) == (3, None, 4)
+    assert from_dict(EvaluationConfig, json.loads(json.dumps(to_dict(changed)))) == changed
+    for path, message in (("tasks.perplexity.stride", "there is no 'perplexity' among .*, of which several are called"),
+                          ("tasks.blmp.limit", "there is no 'blmp' among .* numbered from 0. Did you mean 'blimp'"),
+                          ("tasks.3.limit", "there is no '3' among perplexity, blimp, perplexity, which are numbered")):
+        with pytest.raises(FieldError, match=message):
+            override(changed, {path: "4"})
+    with pytest.raises(UserError, match="unknown task 'blmp'. Did you mean 'blimp'"):
+        override(EvaluationConfig(), {"tasks": "blmp"})

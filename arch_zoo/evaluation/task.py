@@ -118,6 +118,11 @@ class Task(Settings, abc.ABC):
             raise UserError(f"task {self.name}: {path}: no such file or folder")
         return path
 
+    def require_data(self) -> None:
+        """UserError where its data is not there: known before anything slow."""
+        if self.places:
+            _ = self.path
+
     def found_in(self, folder: pathlib.Path) -> "Task":
         """The task with its data from a folder of all tasks, or with what it was given."""
         if self.data is not None:
@@ -154,5 +159,5 @@ def mean_of_means(means: Sequence[Measured]) -> Measured:
 
 def exponential(log: Measured) -> Measured:
     """e to a mean, with the error that follows to first order: a perplexity from nats."""
-    value = math.exp(log.value)
+    value = math.exp(min(log.value, 700.0))  # a model may be so bad that no float holds it
     return Measured(value, None if log.error is None else value * log.error)

@@ -32,12 +32,12 @@ def require_length(model: nn.Module, longest: int) -> None:
 
 
 def padded(length: int) -> int:
-    """The length that a stream is padded to: a multiple of 4 up to 32, and at most an eighth too long above.
+    """The length that a stream is padded to: a multiple of 4 up to 64, and at most an eighth too long above.
 
     Sentences are short, and there are few such lengths, so few programs to compile.
     """
     step = 4
-    while 8 * step < length:
+    while 16 * step < length:
         step *= 2
     return max(1, -(-length // step)) * step
 

@@ -1,7 +1,6 @@
 """What a person asks for: tasks, and by which objective the run is asked."""
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -49,7 +48,7 @@ def with_data(tasks: "tuple[Task, ...]", data: str | None, limit: int | None) ->
     for task in tasks:
         if task.limit is None:
             task = task.replace(limit=limit)
-        if data is not None and task.data is None:
+        if data is not None and task.data is None and task.places:
             root = pathlib.Path(data).expanduser()
             if not root.exists():
                 raise UserError(f"--data={data}: no such file or folder")
@@ -58,5 +57,5 @@ def with_data(tasks: "tuple[Task, ...]", data: str | None, limit: int | None) ->
                                 f"--tasks.{task.name}.data=PATH for each")
             task = task.replace(data=str(root)) if root.is_file() else task.found_in(root)
         found.append(task)
-        os.fspath(task.path)
+        task.require_data()
     return found

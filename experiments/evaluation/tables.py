@@ -7,6 +7,7 @@ from rich.table import Table
 
 from arch_zoo.evaluation.task import Measured, Metric, Outcome, Task
 
+_ABSENT = Measured(None)
 _HEAD = ("", "metric", "value", "± error", "items", "chance")
 
 
@@ -16,13 +17,13 @@ def rows(label: str, task: Task, outcome: Outcome) -> Iterator[tuple[str, ...]]:
                                 *((f"  {name or 'no group'}", part.values, part.count)
                                   for name, part in outcome.groups.items())]:
         for metric in task.metrics():
-            if metric.name in values:
+            if values.get(metric.name, _ABSENT).value is not None:
                 yield _row(name, metric, values[metric.name], count)
 
 
 def _row(name: str, metric: Metric, measured: Measured, count: int) -> tuple[str, ...]:
     arrow = "↑" if metric.better == "higher" else "↓"
-    value = "n/a" if measured.value is None else f"{measured.value:.4g}"
+    value = f"{measured.value:.4g}"
     error = "" if measured.error is None else f"{measured.error:.2g}"
     return (name, f"{metric.name} {arrow}", value, error, f"{count:,}",
             "" if metric.chance is None else f"{metric.chance:.3g}")
@@ -31,6 +32,7 @@ def _row(name: str, metric: Metric, measured: Measured, count: int) -> tuple[str
 def print_table(label: str, task: Task, outcome: Outcome, console: Console) -> None:
     """The numbers, how they came about, and what should be known of them."""
     table = Table(*_HEAD, box=None, pad_edge=False, header_style="dim")
+    table.columns[1].no_wrap = True
     for number in range(2, len(_HEAD)):
         table.columns[number].justify = "right"
     for row in rows(label, task, outcome):
@@ -42,8 +44,11 @@ def print_table(label: str, task: Task, outcome: Outcome, console: Console) -> N
 
 def remarks(outcome: Outcome) -> list[str]:
     """What stands below a table."""
-    missing = {one.reason for one in outcome.values.values() if one.value is None}
-    found = [f"scored by {outcome.how}", *(f"n/a: {reason}" for reason in sorted(missing))]
+    missing: dict[str, list[str]] = {}
+    for name, one in outcome.values.items():
+        if one.value is None:
+            missing.setdefault(one.reason, []).append(name)
+    found = [f"scored by {outcome.how}", *(f"no {', '.join(names)}: {why}" for why, names in missing.items())]
     if outcome.notes.get("truncated"):
         found.append(f"{outcome.notes['truncated']:,} of {outcome.count:,} texts were too long for the model and lost "
                      f"{outcome.notes['truncated_tokens']:,} tokens at their beginning")

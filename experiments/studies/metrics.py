@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +14,11 @@ from arch_zoo.evaluation.bits_per_byte import bits_per_byte, suffix_windows
 from arch_zoo.evaluation.fine_tuning import Classification, fine_tune
 from arch_zoo.evaluation.likelihood import Scorer
 from arch_zoo.evaluation.minimal_pairs import make_pairs, preferences, read_pairs
+from arch_zoo.evaluation.task import Measured, Subject, labels
 from arch_zoo.models.architecture import Reading
 from arch_zoo.objectives.base import Undefined
 from arch_zoo.training.loop import Setup
+from arch_zoo.training.trained import TrainedRun
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,17 +30,41 @@ class Evaluated:
     evaluation: EvaluationConfig
 
     @functools.cached_property
+    def subject(self) -> Subject:
+        """The run as tasks ask it."""
+        setup = self.setup
+        return Subject.of(TrainedRun(pathlib.Path(), setup.config, setup.data.tokenizer, setup.model, self.parameters))
+
+    @property
     def scorer(self) -> Scorer:
-        return Scorer(self.setup.config.model.architecture, self.setup.model, self.parameters,
-                      self.setup.data.tokenizer.vocabulary)
+        return self.subject.scorer
+
+
+def groups(evaluation: EvaluationConfig) -> list[str]:
+    """Names of the groups of metrics that are measured one after another: those of all studies, and each task."""
+    return [*GROUPS, *labels(evaluation.tasks)]
 
 
 def measure(name: str, run: Evaluated) -> dict[str, dict[str, Any]]:
     """{key: {"value", "count", …}} of one group of metrics, or {"value": None, "reason"} where it has no meaning."""
     try:
-        return GROUPS[name](run)
+        return GROUPS[name](run) if name in GROUPS else _of_task(name, run)
     except Undefined as error:
         return {name: {"value": None, "reason": str(error)}}
+
+
+def _of_task(label: str, run: Evaluated) -> dict[str, dict[str, Any]]:
+    task = run.evaluation.tasks[labels(run.evaluation.tasks).index(label)]
+    outcome = task.run(dataclasses.replace(run.subject, label=label))
+
+    def entry(name: str, measured: Measured) -> dict[str, Any]:
+        if measured.value is None:
+            return {"value": None, "reason": measured.reason}
+        parts = {part: one.values[name].value for part, one in outcome.parts.items() if name in one.values}
+        return {"value": measured.value, "count": outcome.count, "how": outcome.how, "error": measured.error,
+                **({"by_kind": parts} if parts else {}), **({"notes": outcome.notes} if outcome.notes else {})}
+
+    return {f"{label}/{name}": entry(name, measured) for name, measured in outcome.values.items()}
 
 
 def _bits_per_byte(run: Evaluated) -> dict[str, dict[str, Any]]:
@@ -103,7 +130,10 @@ GROUPS: dict[str, Callable[[Evaluated], dict[str, dict[str, Any]]]] = {
 
 
 def describe(evaluation: EvaluationConfig, data: DataConfig) -> list[dict[str, Any]]:
-    """The metrics for the report: key, title, direction, chance level and meaning."""
+    """The metrics for the report: key, title, direction, chance level and meaning.
+
+    UserError where a task lacks its data.
+    """
     length, commonest = data.length, _share_of_commonest(evaluation, data)
     accuracy = {"better": "higher", "unit": "accuracy"}
     if evaluation.minimal_pairs is None:
@@ -124,4 +154,15 @@ def describe(evaluation: EvaluationConfig, data: DataConfig) -> list[dict[str, A
          "about": "which of ten packages a docstring comes from, after fine-tuning; every stack bidirectional, mean "
                   "over tokens; chance is always naming the commonest package"},
         {"key": "classification/own", "title": "Classification, own visibility", **accuracy, "chance": commonest,
-         "about": "the same, each arm read under its own visibility"}]
+         "about": "the same, each arm read under its own visibility"},
+        *_of_tasks(evaluation)]
+
+
+def _of_tasks(evaluation: EvaluationConfig) -> list[dict[str, Any]]:
+    described = []
+    for label, task in zip(labels(evaluation.tasks), evaluation.tasks, strict=True):
+        task.require_data()
+        described += [{"key": f"{label}/{metric.name}", "title": metric.title, "better": metric.better,
+                       "unit": metric.unit, "chance": metric.chance, "about": metric.about}
+                      for metric in task.metrics()]
+    return described

@@ -147,18 +147,48 @@ def test_span_corruption_writes_a_continuation_as_the_span_missing_at_the_end(ar
     assert score == pytest.approx(slow, rel=2e-5)
 
 
-@pytest.mark.parametrize(("architecture", "objective"), PAIRS, ids=IDS)
-def test_scores_do_not_depend_on_company_order_or_batch_size(architecture, objective):
-    config = trained(architecture, objective)[0]
-    scorer = scorer_of(architecture, objective)
-    items = items_of(config.objective, "plausibility", sentences())
-    together = scorer.scores(items)
-    np.testing.assert_allclose(scorer.scores(items[::-1])[::-1], together, rtol=1e-5)
-    np.testing.assert_allclose([scorer.scores([item])[0] for item in items], together, rtol=1e-5)
-    small = copy.copy(scorer)
-    small.tokens_per_batch = 1  # batches of 8 rows, not of a hundred
-    np.testing.assert_allclose(small.scores(items * 3), np.tile(together, 3), rtol=1e-5)
-    assert len(np.unique(together.round(3))) == len(items)
+@pytest.mark.parametrize(("architecture", "objective"), [("decoder_only", "causal_lm"),
+                                                         ("encoder_decoder", "prefix_lm")])
+def test_greedy_is_told_of_all_tokens(architecture, objective):
+    """A text written greedily token by token is greedy; with another token anywhere in it, it is not."""
+    config, _, _ = trained(architecture, objective)
+    scorer, context, text = scorer_of(architecture, objective), [30, 31, 33], []
+    for _ in range(3):
+        alternatives = [[*text, token] for token in range(SIZE)]
+        found = scorer.scored(items_of(config.objective, "conditional", [(context, a) for a in alternatives]), True)
+        assert found.greedy.sum() == 1 and found.greedy.argmax() == found.nats.argmax()
+        text = alternatives[int(found.greedy.argmax())]
+    for place in range(3):
+        other = [*text[:place], (text[place] + 1) % SIZE, *text[place + 1:]]
+        assert not scorer.scored(items_of(config.objective, "conditional", [(context, other)]), True).greedy[0]
+
+
+@pytest.mark.parametrize("objective", ["masked_lm", "masked_next_token"])
+def test_within_words_later_tokens_of_the_word_are_masked_too(objective):
+    """Words have two tokens here, the second of which is seen as in the original; the first is not."""
+    early = objective == "masked_next_token"
+    config, pairs = trained("encoder_only", objective)[0], sentences()[:2]
+    assert "later ones of its word" in config.objective.within_words_route
+    scores = scorer_of("encoder_only", objective).scores(items_of(config.objective, "plausibility_within_words", pairs))
+    slow = []
+    for context, continuation in pairs:
+        whole, total = [BOS, *context, *continuation, EOS], 0.0
+        for i in range(1 + len(context), len(whole) - 1):
+            begins = (i - 1 - len(context)) % 2 == 0
+            seen = [*whole[:i], MASK, *([MASK] if begins else []), *whole[i + 1 + begins:]]
+            total += log_probability("encoder_only", objective, seen, {i - early: whole[i]})
+        slow.append(total)
+    np.testing.assert_allclose(scores, slow, rtol=2e-5)
+    original = scorer_of("encoder_only", objective).scores(items_of(config.objective, "plausibility", pairs))
+    assert np.abs(original - scores).min() > 1e-3
+
+
+def test_an_objective_that_writes_words_has_one_form():
+    objective = trained("encoder_decoder", "span_corruption")[0].objective
+    first, second = (items_of(objective, route, sentences()[:1])[0]
+                     for route in ("plausibility", "plausibility_within_words"))
+    assert [row.target.tolist() for row in first] == [row.target.tolist() for row in second]
+    assert objective.within_words_route == objective.plausibility_route
 
 
 def test_no_item_no_score_and_no_row_no_probability():

@@ -105,6 +105,7 @@ class Opinion:
         self.opinion, self.asked = opinion, []
 
     def scores(self, items):
+        items = list(items)
         self.asked += items
         return np.array([self.opinion(*item) for item in items], float)
 
@@ -165,7 +166,7 @@ def test_a_line_that_is_no_pair_is_named(tmp_path, content, number):
 
 def test_nothing_to_read_is_said(tmp_path):
     for path in (tmp_path, tmp_path / "missing.jsonl"):
-        with pytest.raises(UserError, match=f"minimal_pairs={re.escape(str(path))}: no JSON-lines file there"):
+        with pytest.raises(UserError, match=f"minimal_pairs: {re.escape(str(path))}: no JSON-lines file there"):
             read_pairs(str(path), 10)
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(UserError, match="no minimal pair in .*empty.jsonl"):

@@ -1,6 +1,8 @@
 """Text for evaluation: over the toy vocabulary, where the word "w30" is the token 30, and sentences that look real."""
 
 import dataclasses
+import json
+import pathlib
 from collections.abc import Sequence
 
 import jax
@@ -25,6 +27,9 @@ class ToyTokenizer:
     def encode(self, text: str) -> list[int]:
         return [int(word[1:]) for word in text.split()]
 
+    def decode(self, ids: Sequence[int]) -> str:
+        return spell(ids)
+
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         return [self.encode(text) for text in texts]
 
@@ -32,6 +37,12 @@ class ToyTokenizer:
 def spell(ids: Sequence[int]) -> str:
     """The text that encodes to these ids."""
     return " ".join(f"w{i}" for i in ids)
+
+
+def lines(path: pathlib.Path, *values: object) -> str:
+    """Write JSON-lines; the path, as options have it."""
+    path.write_text("".join(json.dumps(value) + "\n" for value in values))
+    return str(path)
 
 
 def with_byte_lengths(byte_lengths: np.ndarray) -> ToyTokenizer:

@@ -10,13 +10,14 @@ import pytest
 
 from arch_zoo.config import DataConfig, EvaluationConfig, FineTuningConfig
 from arch_zoo.data.prepare import prepare_data
+from arch_zoo.errors import UserError
 from arch_zoo.evaluation.fine_tuning import Classification
 from arch_zoo.evaluation.likelihood import Scorer
 from arch_zoo.evaluation.samples import sample
 from arch_zoo.settings import override
 from arch_zoo.training.loop import Setup
 from experiments.studies import metrics
-from experiments.studies.metrics import GROUPS, Evaluated, describe, measure
+from experiments.studies.metrics import GROUPS, Evaluated, describe, groups, measure
 from tests.evaluation.toy_text import documents
 from tests.toy import tiny_config
 
@@ -95,6 +96,34 @@ def test_blimps_files_take_the_place_of_made_pairs(runs, folder):
     assert set(found["minimal_pairs"]["by_kind"]) == {"one", "two"}
 
 
+def test_tasks_are_shared_metrics_too(runs, folder):
+    """As they are described: each with its own data, by its own key; what has no meaning has its reason."""
+    (folder / "lambada.data").write_text('"Ban cet dir"\n')
+    changes = {"tasks": "blimp,lambada,perplexity,perplexity", "tasks.blimp.data": str(folder / "pairs.jsonl.data"),
+               "tasks.lambada.data": str(folder / "lambada.data"), "tasks.2.data": str(folder / "test.txt"),
+               "tasks.2.limit": "2", "tasks.3.data": str(folder / "test.txt"), "tasks.3.limit": "1"}
+    for architecture, objective in (ARMS[0], ARMS[1]):
+        run = runs(architecture, objective, **changes)
+        described = {metric["key"]: metric for metric in describe(run.evaluation, DataConfig(length=24))}
+        assert groups(run.evaluation) == [*GROUPS, "blimp", "lambada", "perplexity.0", "perplexity.1"]
+        found = {label: measure(label, run) for label in groups(run.evaluation)[len(GROUPS):]}
+        assert found["blimp"]["blimp/acc"]["count"] == 3 and set(found["blimp"]["blimp/acc"]["by_kind"]) == {"one", "two"}
+        assert described["blimp/acc"]["chance"] == 0.5 and described["lambada/perplexity"]["better"] == "lower"
+        assert [found[f"perplexity.{n}"].keys() for n in (0, 1)] == [
+            {key for key in described if key.startswith(f"perplexity.{n}/")} for n in (0, 1)]
+        stem = "pseudo_" if objective == "masked_lm" else ""
+        assert found["perplexity.0"][f"perplexity.0/{stem}bits_per_byte_windows_128"]["count"] == 2
+        assert sum(entry["value"] is None for entry in found["perplexity.0"].values()) == 3
+        if objective == "masked_lm":
+            assert "no left-to-right" in found["lambada"]["lambada"]["reason"]
+        else:
+            assert set(found["lambada"]) == {"lambada/acc", "lambada/perplexity"}
+    with pytest.raises(UserError, match="task blimp: nowhere: no such file or folder"):
+        describe(override(SMALL, {"tasks": "blimp", "tasks.blimp.data": "nowhere"}), DataConfig())
+    with pytest.raises(UserError, match="task blimp needs data"):
+        describe(override(SMALL, {"tasks": "blimp"}), DataConfig())
+
+
 def test_a_group_without_meaning_has_a_reason(runs):
     run = runs()
     tokens_only = dataclasses.replace(run.setup, data=dataclasses.replace(run.setup.data, corpus=None))
@@ -110,6 +139,7 @@ def scored(monkeypatch):
     asked = []
 
     def scores(self, items):
+        items = list(items)
         asked.extend(tuple(row.tokens[0].tolist()) for item in items for row in item)
         return np.zeros(len(items))
 
@@ -145,7 +175,7 @@ def test_a_field_of_fine_tuning_arrives(runs, monkeypatch, field, value):
 
 def test_every_field_is_among_them():
     assert {field.name for field in dataclasses.fields(EvaluationConfig)} == \
-           {"suffixes", "pairs", "context_tokens", "minimal_pairs", "fine_tuning"}
+           {"suffixes", "pairs", "context_tokens", "minimal_pairs", "fine_tuning", "tasks"}
     assert {field.name for field in dataclasses.fields(FineTuningConfig)} == \
            {"examples", "test_examples", "epochs", "batch_size", "length", "learning_rate"}
 

@@ -13,7 +13,7 @@ from arch_zoo.data.local_text import lines_of
 from arch_zoo.errors import UserError
 from arch_zoo.evaluation.progress import watched
 from arch_zoo.evaluation.questions import Route, route_of
-from arch_zoo.evaluation.task import Measured, Metric, Outcome, Subject, Task
+from arch_zoo.evaluation.task import Measured, Metric, Outcome, Subject, Task, exponential
 from arch_zoo.objectives.base import Undefined
 from arch_zoo.objectives.rows import Row
 from arch_zoo.registry import TASKS
@@ -86,7 +86,10 @@ class Perplexity(Task):
             for _, (context, continuation) in watched(windows, subject.label, len(windows), "windows"):
                 yield route.rows(context, continuation, subject.vocabulary)
 
-        nats = -subject.scorer.scores(items())
+        try:
+            nats = -subject.scorer.scores(items())
+        except Undefined as error:
+            raise Undefined(f"{error}; a lower length of the task {self.name} may fit") from None
         tokens = sum(len(continuation) for _, (_, continuation) in windows)
         words, size = (sum(map(count, texts)) for count in (self.words, lambda text: len(text.encode())))
         totals = {"bits_per_byte": float(nats.sum()) / math.log(2) / size, "word_perplexity": _perplexity(nats, words),
@@ -162,8 +165,8 @@ class Perplexity(Task):
 
 
 def _perplexity(nats: np.ndarray, count: int) -> float:
-    """e to the nats of one; a model may be so bad that no float holds it."""
-    return math.exp(min(float(nats.sum()) / count, 700.0))
+    """e to the nats of one of `count`."""
+    return exponential(Measured(float(nats.sum()) / count)).value
 
 
 def _least_context(route: Route, subject: Subject) -> int:
