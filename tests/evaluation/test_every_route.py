@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from arch_zoo.evaluation import likelihood
-from arch_zoo.evaluation.likelihood import Scorer, padded
+from arch_zoo.evaluation.likelihood import Scorer
 from arch_zoo.objectives import Undefined
+from arch_zoo.objectives.rows import padded
 from tests.evaluation.test_likelihood import VOCABULARY, config_of, items_of, scorer_of, sentences, trained
 from tests.evaluation.toy_text import noisy_parameters
 from tests.toy import compatible_pairs, toy_model
@@ -68,7 +69,7 @@ def test_padding_that_is_seen_would_count(architecture, objective, monkeypatch):
     """The control of the test above: where padding is a token like any other, scores change with it."""
     scorer, items = scorer_of_pair(architecture, objective), items_of(
         config_of(architecture, objective).objective, "plausibility", sentences())
-    right, collate = scorer.scores(items), likelihood._collate
+    right, collate = scorer.scores(items), likelihood.collate
 
     def with_visible_padding(rows, shape, size):
         example = collate(rows, shape, size)
@@ -77,7 +78,7 @@ def test_padding_that_is_seen_would_count(architecture, objective, monkeypatch):
                 getattr(example, name)[:] = 1
         return example
 
-    monkeypatch.setattr(likelihood, "_collate", with_visible_padding)
+    monkeypatch.setattr(likelihood, "collate", with_visible_padding)
     assert np.abs(scorer.scores(items) - right).max() > 1e-3
 
 

@@ -43,7 +43,7 @@ def test_the_runs_own_test_pairs_are_scored_by_sacrebleu(subject):
     assert len(written) == outcome.count == len(WORDS) ** 2
     assert outcome.values["bleu"].value == pytest.approx(sacrebleu.BLEU().corpus_score(written, references).score)
     assert outcome.values["chrf"].value == pytest.approx(sacrebleu.CHRF().corpus_score(written, references).score)
-    assert sacrebleu.__version__ in outcome.notes["signatures"]["bleu"]
+    assert f"version:{sacrebleu.__version__}" in outcome.how and "beam 4, length penalty 0.6 (google)" in outcome.how
 
 
 def test_exact_match_is_the_share_of_right_sequences(subject, copier, tmp_path):
@@ -69,7 +69,8 @@ def test_what_has_no_pairs_is_refused_in_a_line(copier, subject, tmp_path):
     with pytest.raises(UserError, match="task translation: .*nowhere.tsv: no such file"):
         Translation(data=f"{tmp_path}/nowhere.tsv").require_data()
     with pytest.raises(Undefined, match="not trained on pairs of texts"):
-        Translation().run(Subject.of(open_run(copier / "run", {"objective": "prefix_lm", "data.corpus": "python_docs"})))
+        asked = open_run(copier / "run", {"objective": "prefix_lm", "data.corpus": "python_docs"})
+        Translation().run(Subject.of(asked))
     write_text_atomic(tmp_path / "torn.tsv", "ba\tba\nde\n")
     with pytest.raises(UserError, match="torn.tsv:2: has 0 tabs"):
         Translation(data=str(tmp_path / "torn.tsv")).run(subject)

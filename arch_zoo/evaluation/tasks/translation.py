@@ -11,7 +11,7 @@ from arch_zoo.data.parallel import read_pairs
 from arch_zoo.data.splits import whole_pairs
 from arch_zoo.errors import UserError
 from arch_zoo.evaluation.progress import counter
-from arch_zoo.evaluation.sequences import SequenceScore, matches, score_sequences
+from arch_zoo.evaluation.sequences import matches, score_sequences
 from arch_zoo.evaluation.task import Measured, Metric, Outcome, Subject, Task
 from arch_zoo.generation.beam import BeamSearch
 from arch_zoo.generation.texts import TextWriter
@@ -63,11 +63,11 @@ class _Sequences(Task):
         samples = [{"doc_id": n, "doc": {"source": source, "target": target}, "target": target, "resps": [text],
                     "score": hypotheses[0][1], "exact_match": float(matches(text, target))}
                    for n, ((source, target), text, hypotheses) in enumerate(zip(pairs, written, best, strict=True))]
-        search = self.search
-        how = f"beam search, beam {search.beam}, length penalty {search.length_penalty:g} ({search.normalise})"
-        return Outcome({metric.name: _measured(scores[metric.name]) for metric in self.metrics()}, len(pairs),
-                       how, samples,
-                       notes={"signatures": {name: score.text for name, score in scores.items()}})
+        search, measured = self.search, {metric.name: scores[metric.name] for metric in self.metrics()}
+        how = [f"beam search, beam {search.beam}, length penalty {search.length_penalty:g} ({search.normalise})",
+               *(score.text for score in measured.values())]
+        return Outcome({name: Measured(score.value, score.error) for name, score in measured.items()}, len(pairs),
+                       "; ".join(how), samples)
 
 
 @TASKS.register("translation")
@@ -93,7 +93,3 @@ class ExactMatch(_Sequences):
     def metrics(self) -> tuple[Metric, ...]:
         return (Metric("exact_match", "Exact match", "higher", "accuracy", None,
                        "share of sequences that are the same as the reference but for white space"),)
-
-
-def _measured(score: SequenceScore) -> Measured:
-    return Measured(score.value, score.error)
