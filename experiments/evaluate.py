@@ -9,6 +9,7 @@ Writes results.json, as the lm-evaluation-harness does, samples.jsonl and table.
 import dataclasses
 import os
 import pathlib
+import time
 
 from absl import flags, logging
 
@@ -43,32 +44,35 @@ def main(asked: request.Request, arguments: list[str]) -> None:
     undefined, asked_run = [], Subject.of(run)
     for label, task in zip(labels(tasks), tasks, strict=True):
         logging.info("%s: %s", workdir, label)
+        began = time.monotonic()
         subject = dataclasses.replace(asked_run, label=label)
         try:
             outcome = task.run(subject)
         except Undefined as reason:
             undefined.append(f"task {label} is undefined for objective={run.config.objective.name}: {reason}")
             continue
-        show_and_write(workdir / "evaluation" / label, label, task, outcome, subject)
+        show_and_write(workdir / "evaluation" / label, task, outcome, subject, time.monotonic() - began)
     if undefined:
         raise UserError("; ".join(undefined))
 
 
-def show_and_write(directory: pathlib.Path, label: str, task, outcome, subject) -> None:
+def show_and_write(directory: pathlib.Path, task, outcome, subject, seconds: float) -> None:
     """The files of one task, and its table at the terminal."""
     from rich.console import Console
 
     from arch_zoo.files import write_bytes_atomic, write_text_atomic
+    from arch_zoo.training.metrics import clock
     from experiments.evaluation import harness, plots, tables
 
-    harness.write(directory, harness.results(label, task, outcome, subject, program.command()), outcome)
-    write_text_atomic(directory / "table.md", tables.markdown(label, task, outcome))
+    harness.write(directory, harness.results(task, outcome, subject, program.command(), seconds), outcome)
+    write_text_atomic(directory / "table.md", tables.markdown(subject.label, task, outcome))
     if outcome.groups:
         metric = task.metrics()[0]
         write_bytes_atomic(directory / "groups.png",
                            plots.groups_plot(f"{metric.title}, {subject.run.workdir.name}", metric, outcome))
-    tables.print_table(label, task, outcome, Console(highlight=False))
-    print(f"written: {os.path.join(directory, harness.RESULTS_FILE)}\n")
+    tables.print_table(subject.label, task, outcome, Console(highlight=False))
+    print(f"{outcome.count:,} items in {clock(seconds)}, compilation included; written: "
+          f"{os.path.join(directory, harness.RESULTS_FILE)}\n")
 
 
 if __name__ == "__main__":

@@ -117,8 +117,8 @@ def test_a_sentence_goes_on_behind_its_context_with_one_space(home):
             return [*context, *continuation]
 
         def scores(self, items):
-            self.items = items
-            return np.zeros(len(items))
+            self.items = list(items)
+            return np.zeros(len(self.items))
 
     for kind in KINDS:
         tokenizer, kept = open_tokenizer(home / kind), Kept()

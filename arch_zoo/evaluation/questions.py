@@ -105,7 +105,7 @@ def ask(subject: Subject, questions: Sequence[Question], likelihood: Likelihood,
     """An answer to each question. Undefined where the objective has no such likelihood.
 
     A text too long for the model's positions loses the beginning of its context, then that of what all alternatives
-    begin with; all alternatives of a question lose the same. UserError names a question that still does not fit.
+    begin with; all alternatives of a question lose the same. Undefined, too, where a question still does not fit.
     """
     route = route_of(subject.objective, subject.vocabulary, likelihood)
     sizes: list[tuple[list[int], int]] = []  # by question: tokens of the alternatives, tokens that were cut
@@ -164,7 +164,7 @@ def _fitted(subject: Subject, route: Route, question: Question, context: list[in
         if excess <= 0:
             return rows, cut
         if cut == len(before):
-            raise UserError(f"{question.where}: does not fit: {excess} tokens more than the "
+            raise Undefined(f"{question.where}: does not fit: its tokens are {excess} more than the "
                             f"{longest_stream(subject.run.model)} that the model has positions for")
         cut = min(len(before), cut + excess)
 

@@ -14,8 +14,9 @@ _FILTER = "none"  # the harness names a filter of generated text behind each met
 RESULTS_FILE, SAMPLES_FILE = "results.json", "samples.jsonl"
 
 
-def results(label: str, task: Task, outcome: Outcome, subject: Subject, command: str) -> dict[str, Any]:
+def results(task: Task, outcome: Outcome, subject: Subject, command: str, seconds: float) -> dict[str, Any]:
     """The object of results.json: the harness's keys, and ours behind them."""
+    label = subject.label
     run, metrics = subject.run, task.metrics()
     inner = {**outcome.groups, **outcome.parts}
     every = {label: (outcome.values, outcome.count),
@@ -39,7 +40,7 @@ def results(label: str, task: Task, outcome: Outcome, subject: Subject, command:
         "units": {metric.name: metric.unit for metric in metrics},
         "chance": {metric.name: metric.chance for metric in metrics if metric.chance is not None},
         "undefined": {name: one.reason for name, one in outcome.values.items() if one.value is None},
-        "how": outcome.how, "notes": outcome.notes, "command": command}
+        "how": outcome.how, "notes": outcome.notes, "command": command, "seconds": seconds}
 
 
 def _entries(values: dict[str, Measured]) -> dict[str, float | str]:

@@ -25,7 +25,7 @@ def groups_plot(title: str, metric: Metric, outcome: Outcome) -> bytes:
             panel.annotate("chance", (metric.chance, 1), xycoords=("data", "axes fraction"), xytext=(3, 2),
                            textcoords="offset points", fontsize=7, color=_GREY)
         panel.axhline(0.5, color="#d7dae0", lw=0.8)
-        names = [f"{name.replace('_', ' ') or 'no group'} ({len(part.members)})" for name, part in shown]
+        names = [f"{name.replace('_', ' ')} ({len(part.members)})" for name, part in shown]
         panel.set_yticks(range(len(shown)), names)
         panel.get_yticklabels()[0].set_fontweight("bold")
         panel.set(title=title, ylim=(len(shown) - 0.4, -0.6), xlim=(-0.02, 1.02),

@@ -14,7 +14,7 @@ _HEAD = ("", "metric", "value", "± error", "items", "chance")
 def rows(label: str, task: Task, outcome: Outcome) -> Iterator[tuple[str, ...]]:
     """The task itself, then its groups; parts are in results.json."""
     for name, values, count in [(label, outcome.values, outcome.count),
-                                *((f"  {name or 'no group'}", part.values, part.count)
+                                *((f"  {name}", part.values, part.count)
                                   for name, part in outcome.groups.items())]:
         for metric in task.metrics():
             if values.get(metric.name, _ABSENT).value is not None:

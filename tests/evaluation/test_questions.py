@@ -93,7 +93,7 @@ def test_then_what_alternatives_begin_with_is_cut():
 
 def test_what_does_not_fit_at_all_is_named():
     subject = subject_of("decoder_only", "causal_lm", **LEARNED, model__max_len=8)
-    with pytest.raises(UserError, match="f:7: does not fit: 1 tokens more than the 8"):
+    with pytest.raises(Undefined, match="f:7: does not fit: its tokens are 1 more than the 8"):
         ask(subject, [Question("w30", (" " + spell(range(30, 39)),), "f:7")], "auto")
 
 

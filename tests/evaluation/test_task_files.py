@@ -1,16 +1,19 @@
 """Tasks as values, where their data is looked for, and what is said of files that are not right."""
 
+import dataclasses
+
 import pytest
 
+from arch_zoo.config import EvaluationConfig
 from arch_zoo.errors import UserError
-from arch_zoo.evaluation.task import Task, labels
+from arch_zoo.evaluation.task import Metric, Outcome, Task, labels, mean_of
 from arch_zoo.evaluation.tasks.blimp import Blimp
 from arch_zoo.evaluation.tasks.cloze import Cloze
 from arch_zoo.evaluation.tasks.lambada import Lambada
 from arch_zoo.evaluation.tasks.multiple_choice import MultipleChoice
 from arch_zoo.evaluation.tasks.perplexity import Perplexity
 from arch_zoo.registry import TASKS
-from arch_zoo.settings import to_dict
+from arch_zoo.settings import override, setting, to_dict
 from tests.evaluation.asking import subject_of
 from tests.evaluation.toy_text import lines
 
@@ -81,3 +84,28 @@ def test_every_task_is_a_value():
         assert isinstance(task, Task) and to_dict(task)["name"] == name
         assert task.replace(limit=3).limit == 3
         assert type(task).__doc__
+
+
+def test_a_task_of_ones_own_needs_a_class_and_nothing_else():
+    """One that asks for no likelihood and reads no file: what a subject offers is all it needs."""
+    @TASKS.register("toy_counting")
+    @dataclasses.dataclass(frozen=True)
+    class Counting(Task):
+        """How many ids of the vocabulary are text."""
+
+        above: int = setting(0, "ids above this one")
+
+        def metrics(self):
+            return (Metric("share", "Share of text", "higher", "share", None, "of the ids"),)
+
+        def run(self, subject):
+            ids = range(self.above, subject.vocabulary.size)
+            return Outcome({"share": mean_of([not subject.vocabulary.is_special[i] for i in ids])}, len(ids), "counted")
+
+    try:
+        task, = override(EvaluationConfig(), {"tasks": "toy_counting", "tasks.toy_counting.above": "21"}).tasks
+        task.require_data()
+        outcome = task.run(subject_of("decoder_only", "causal_lm"))
+        assert outcome.values["share"].value == 1.0 and outcome.count == 43
+    finally:
+        TASKS.unregister("toy_counting")

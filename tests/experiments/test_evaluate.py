@@ -75,7 +75,7 @@ def test_results_are_in_the_harness_shape(home, evaluated):
         assert list(record)[:len(HARNESS_KEYS)] == HARNESS_KEYS
         assert record["versions"][name] == 1 and record["n-shot"][name] == 0
         assert record["configs"][name]["name"] == name and record["config"]["model"] == "arch_zoo"
-        assert {"units", "command", "how", "notes", "chance"} <= set(record) and "--limit=3" in record["command"]
+        assert {"units", "command", "how", "notes", "chance", "seconds"} <= set(record) and "--limit=3" in record["command"]
         assert set(record["results"]) == set(record["versions"]) == set(record["n-samples"])
         for key, value in record["results"][name].items():
             assert key == "alias" or key.endswith(",none") and (value == "N/A" or math.isfinite(value))

@@ -38,7 +38,7 @@ class Blimp(Task):
         parts = {kind: Part({"acc": mean_of([credit[n] for n in numbers])}, len(numbers), pairs[numbers[0]].phenomenon)
                  for kind, numbers in kinds.items()}
         groups = {}
-        for group in sorted({part.group for part in parts.values()}):
+        for group in sorted({part.group for part in parts.values()} - {""}):
             members = tuple(kind for kind, part in parts.items() if part.group == group)
             groups[group] = Part({"acc": _mean(parts, members)}, sum(parts[kind].count for kind in members),
                                  members=members)
