@@ -20,15 +20,7 @@ class TfdsText(Carved):
 
     def __init__(self, config: "DataConfig"):
         self.name, self._field = config.corpus, config.text_field
-        self._builder = tfds_builder(self.name)
-        how = f"python -m experiments.prepare --corpus={self.name}"
-        if not self._builder.info.splits:
-            raise UserError(f"{self.name}: not prepared in {self._builder.data_dir}; prepare it with {how}, or set "
-                            f"TFDS_DATA_DIR to where it is")
-        if self._builder.info.file_format.value != "array_record":
-            raise UserError(f"{self.name}: prepared in {self._builder.data_dir} as "
-                            f"{self._builder.info.file_format.value}, which needs TensorFlow to be read; move it away "
-                            f"and prepare it again with {how}")
+        self._builder = prepared_builder(self.name)
         features = self._builder.info.features
         if self._field not in features:
             raise UserError(f"{self.name}: has no feature {self._field!r}.{did_you_mean(self._field, features)} "
@@ -52,6 +44,18 @@ class TfdsText(Carved):
                 yield text.decode("utf-8")
             except (AttributeError, UnicodeDecodeError):
                 raise UserError(f"{self.name}: feature {self._field!r} of {split} record {number} is no text") from None
+
+
+def prepared_builder(corpus: str):
+    """The builder of a dataset that can be read without TensorFlow; UserError where it is not there, or not so."""
+    builder, how = tfds_builder(corpus), f"python -m experiments.prepare --corpus={corpus}"
+    if not builder.info.splits:
+        raise UserError(f"{corpus}: not prepared in {builder.data_dir}; prepare it with {how}, or set TFDS_DATA_DIR to "
+                        f"where it is")
+    if builder.info.file_format.value != "array_record":
+        raise UserError(f"{corpus}: prepared in {builder.data_dir} as {builder.info.file_format.value}, which needs "
+                        f"TensorFlow to be read; move it away and prepare it again with {how}")
+    return builder
 
 
 def tfds_builder(corpus: str):

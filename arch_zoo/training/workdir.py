@@ -97,7 +97,7 @@ def describe_environment(data: Data) -> dict[str, Any]:
     versions = {name: importlib.metadata.version(name)
                 for name in ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "sentencepiece")}
     return {"python": platform.python_version(), **versions, "device": jax.devices()[0].device_kind,
-            "devices": jax.device_count(), "cores": len(usable_cores()), "git_commit": _git_commit(),
+            "devices": jax.device_count(), "cores": len(usable_cores()), "git_commit": git_commit(),
             "corpus_sha256": data.corpus_fingerprint, **_corpora_of_a_mixture(data),
             "tokenizer_sha256": data.tokenizer.sha256, "xla_flags": os.environ.get("XLA_FLAGS", "")}
 
@@ -108,7 +108,8 @@ def _corpora_of_a_mixture(data: Data) -> dict[str, str]:
     return {f"corpus_sha256 of {corpus.name}": corpus.fingerprint for corpus in data.corpus.corpora}
 
 
-def _git_commit() -> str:
+def git_commit() -> str:
+    """The commit of this code, and whether files differ from it; "unknown" outside a repository."""
     here = pathlib.Path(__file__).parent
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
