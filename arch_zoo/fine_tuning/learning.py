@@ -68,6 +68,7 @@ class Learner:
         key = jax.random.key(seed)
         parameters = starting_weights(self._question.model, parameters, self._config.transfer, self._question.stacks,
                                       seed)
+        parameters = jax.tree.map(jnp.asarray, parameters)
         learning, kept = self._config.weights.parted(parameters, jax.random.fold_in(key, self.steps))
         state = {"model": learning, "head": self._question.head()}
         optimizer_state, loss, began = self._optimizer.init(state), None, time.monotonic()

@@ -43,7 +43,7 @@ class Experiment:
         if config.data is None:
             raise UserError("--data=… is required: a folder with the task's files, TRAIN,DEV, or tfds:NAME")
         task = read_task(config.task, config.data)
-        task = dataclasses.replace(task, train=task.train[:config.examples], dev=task.dev[:config.test_examples])
+        task = dataclasses.replace(task, train=_some(task.train, config.examples), dev=_some(task.dev, config.test_examples))
         return cls(run, config, task)
 
     @property
@@ -138,6 +138,13 @@ def baseline(task: Labelled) -> dict[str, Any]:
         always = max(sorted(set(answers)), key=answers.count)
         words = f"always {task.labels[always] if task.labels else f'choice {always}'}, the commonest in training"
     return {"how": words, "metrics": measured(task.metrics, [always] * len(task.dev), _answers(task.dev))}
+
+
+def _some(examples: list[Example], count: int | None) -> list[Example]:
+    """So many of them, always the same, in their order: files are often sorted, and their beginning is one kind."""
+    if count is None or count >= len(examples):
+        return examples
+    return [examples[i] for i in sorted(np.random.default_rng(0).permutation(len(examples))[:count])]
 
 
 def _answers(examples: Sequence[Example]) -> list[int | float]:
