@@ -43,7 +43,8 @@ class Experiment:
         if config.data is None:
             raise UserError("--data=… is required: a folder with the task's files, TRAIN,DEV, or tfds:NAME")
         task = read_task(config.task, config.data)
-        task = dataclasses.replace(task, train=_some(task.train, config.examples), dev=_some(task.dev, config.test_examples))
+        task = dataclasses.replace(task, train=_some(task.train, config.examples),
+                                   dev=_some(task.dev, config.test_examples))
         return cls(run, config, task)
 
     @property
