@@ -8,7 +8,7 @@ import dataclasses
 from typing import Any, Literal
 
 from arch_zoo.errors import UserError
-from arch_zoo.registry import ARCHITECTURES, OBJECTIVES, POSITIONS, TASKS
+from arch_zoo.registry import ARCHITECTURES, OBJECTIVES, POSITIONS, TASKS, TRAINED_WEIGHTS
 from arch_zoo.settings import FieldError, Settings, setting
 
 
@@ -235,14 +235,32 @@ class RunConfig(Settings):
 
 @dataclasses.dataclass(frozen=True)
 class FineTuningConfig(Settings):
-    """Classification by fine-tuning all weights and a linear head."""
+    """How a model is fine-tuned on labelled texts."""
 
-    examples: int = setting(800, "training examples", low=1)
-    test_examples: int = setting(400, "test examples at most", low=1)
+    examples: int | None = setting(800, "training examples at most; none: all", low=1)
+    test_examples: int | None = setting(400, "held-out examples at most; none: all", low=1)
     epochs: int = setting(2, "passes over the training examples", low=1)
     batch_size: int = setting(32, "examples in a step", low=1)
     length: int = setting(64, "tokens of a text, the rest is cut off", low=4)
-    learning_rate: float = setting(1e-3, "peak of AdamW's schedule: warm-up and cosine", low=0)
+    learning_rate: float = setting(1e-3, "peak of AdamW's schedule", low=0)
+    schedule: Literal["cosine", "linear", "slanted_triangular"] = setting(
+        "cosine", "after warm-up: down to 0; or ULMFiT's, up from a 32nd of the peak and down to it")
+    warmup_share: float = setting(0.1, "share of the steps in which the rate rises to its peak", low=0, high=0.9)
+    weights: Any = setting("all", "what is trained besides the head", variant=TRAINED_WEIGHTS)
+    transfer: int | Literal["all", "scratch"] = setting(
+        "all", "taken from the run: all; the embeddings and so many blocks from the bottom; or nothing (scratch). The "
+               "rest is drawn anew", low=0)
+    new_tokens: bool = setting(False, "put new start, delimiter and extract tokens, with rows added to the embedding, "
+                                      "around texts (GPT-1) instead of the tokenizer's BOS and EOS")
+    auxiliary: float = setting(0.0, "λ, the weight of the causal language-model loss on the same texts (GPT-1: 0.5)",
+                               low=0)
+
+    def check(self) -> None:
+        if self.new_tokens and not self.weights.trains_embeddings:
+            raise FieldError("new_tokens", f"would stay as they are drawn: weights={self.weights.name} trains no "
+                                           f"embeddings; use weights=all")
+        if self.auxiliary and self.weights.needs_head:
+            raise FieldError("auxiliary", f"has no effect on a head, and weights={self.weights.name} trains only that")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,9 @@ from arch_zoo.data.prepare import prepare_data
 from arch_zoo.data.tokenizers import open_tokenizer
 from arch_zoo.errors import UserError
 from arch_zoo.evaluation.bits_per_byte import bits_per_byte
-from arch_zoo.evaluation.fine_tuning import text_batch
 from arch_zoo.evaluation.minimal_pairs import Pair, preferences
 from arch_zoo.files import read_json
+from arch_zoo.fine_tuning.inputs import text_batch
 from arch_zoo.objectives.base import Undefined
 from arch_zoo.training.loop import Setup
 from tests.foreign_tokenizers import checkpoint

@@ -20,15 +20,7 @@ class TfdsText(Carved):
 
     def __init__(self, config: "DataConfig"):
         self.name, self._fields = config.corpus.removeprefix("parallel:"), self._fields_of(config.text_field)
-        self._builder = tfds_builder(self.name)
-        how = f"python -m experiments.prepare --corpus={self.name}"
-        if not self._builder.info.splits:
-            raise UserError(f"{self.name}: not prepared in {self._builder.data_dir}; prepare it with {how}, or set "
-                            f"TFDS_DATA_DIR to where it is")
-        if self._builder.info.file_format.value != "array_record":
-            raise UserError(f"{self.name}: prepared in {self._builder.data_dir} as "
-                            f"{self._builder.info.file_format.value}, which needs TensorFlow to be read; move it away "
-                            f"and prepare it again with {how}")
+        self._builder = prepared_builder(self.name)
         features = self._builder.info.features
         if lacking := [field for field in self._fields if field not in features]:
             raise UserError(f"{self.name}: has no feature {lacking[0]!r}.{did_you_mean(lacking[0], features)} "
@@ -79,6 +71,18 @@ class TfdsPairs(CarvedPairs, TfdsText):
     def _read_pairs(self, split: str) -> Iterator[tuple[str, str, str]]:
         for where, *texts in self._records(split):
             yield where, *(" ".join(text.split()) for text in texts)
+
+
+def prepared_builder(corpus: str):
+    """The builder of a dataset that can be read without TensorFlow; UserError where it is not there, or not so."""
+    builder, how = tfds_builder(corpus), f"python -m experiments.prepare --corpus={corpus}"
+    if not builder.info.splits:
+        raise UserError(f"{corpus}: not prepared in {builder.data_dir}; prepare it with {how}, or set TFDS_DATA_DIR to "
+                        f"where it is")
+    if builder.info.file_format.value != "array_record":
+        raise UserError(f"{corpus}: prepared in {builder.data_dir} as {builder.info.file_format.value}, which needs "
+                        f"TensorFlow to be read; move it away and prepare it again with {how}")
+    return builder
 
 
 def tfds_builder(corpus: str):

@@ -46,8 +46,9 @@ class Reading:
 
     method: str               # of the model: "hidden", or "encode" for the encoder of two stacks alone
     visibility: Visibility
-    pool: str                 # "mean" over the tokens, or the "last" token's state
+    pool: str                 # "mean" over the tokens, the "first" or the "last" token's state
     words: str                # for the report's table
+    stacks: tuple[str, ...] = ("stack",)  # the stacks of blocks that it reads through, from the bottom
 
 
 BIDIRECTIONAL_MEAN = Reading("hidden", Visibility.BIDIRECTIONAL, "mean", "bidirectional, mean over tokens")

@@ -33,9 +33,10 @@ class EncoderDecoder(Architecture):
     visibility: ClassVar[Visibility] = Visibility.CAUSAL
     stacks: ClassVar[int] = 2
     shared_reading: ClassVar[Reading] = Reading("encode", Visibility.BIDIRECTIONAL, "mean",
-                                                "encoder alone, bidirectional, mean over tokens")
+                                                "encoder alone, bidirectional, mean over tokens", ("encoder",))
     own_reading: ClassVar[Reading] = Reading("hidden", Visibility.CAUSAL, "last",
-                                             "text in encoder and decoder, decoder's last token")
+                                             "text in encoder and decoder, decoder's last token",
+                                             ("encoder", "decoder"))
 
     def refusal(self, objective) -> str | None:
         if objective.form is Form.IN_PLACE:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from arch_zoo.config import DataConfig, EvaluationConfig
+from arch_zoo.data.labelled.task import Example, Kind, Labelled
 from arch_zoo.data.python_docs import classification_examples
 from arch_zoo.evaluation.bits_per_byte import bits_per_byte, suffix_windows
-from arch_zoo.evaluation.fine_tuning import Classification, fine_tune
 from arch_zoo.evaluation.likelihood import Scorer
 from arch_zoo.evaluation.minimal_pairs import make_pairs, preferences, read_pairs
 from arch_zoo.evaluation.task import Measured, Subject, labels
+from arch_zoo.fine_tuning.learning import fine_tune
 from arch_zoo.models.architecture import Reading
 from arch_zoo.objectives.base import Undefined
 from arch_zoo.training.loop import Setup
@@ -114,14 +115,15 @@ def _classification(run: Evaluated) -> dict[str, dict[str, Any]]:
 
 
 @functools.cache
-def _task(cache_dir: str | None) -> Classification:
-    examples, labels = classification_examples(cache_dir=cache_dir)
-    return Classification(labels, examples["train"], examples["test"])
+def _task(cache_dir: str | None) -> Labelled:
+    found, labels = classification_examples(cache_dir=cache_dir)
+    train, held_out = ([Example((text,), label) for text, label in found[split]] for split in ("train", "test"))
+    return Labelled("packages", Kind.SENTENCE, labels, ("accuracy",), train, held_out)
 
 
 def _share_of_commonest(evaluation: EvaluationConfig, data: DataConfig) -> float:
     """The accuracy of always giving the same answer."""
-    labels = [label for _, label in _task(data.cache_dir).test[:evaluation.fine_tuning.test_examples]]
+    labels = [example.answer for example in _task(data.cache_dir).dev[:evaluation.fine_tuning.test_examples]]
     return max(map(labels.count, labels)) / len(labels)
 
 

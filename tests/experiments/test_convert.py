@@ -12,8 +12,8 @@ import pytest
 from arch_zoo.config import EvaluationConfig, FineTuningConfig
 from arch_zoo.data.prepare import prepare_data
 from arch_zoo.errors import UserError
-from arch_zoo.evaluation.fine_tuning import Classification, fine_tune
 from arch_zoo.files import read_json, write_json_atomic
+from arch_zoo.fine_tuning.learning import fine_tune
 from arch_zoo.interop.runs import export_run, import_run
 from arch_zoo.settings import override, to_dict
 from arch_zoo.tensor_files import flatten_tree
@@ -23,6 +23,7 @@ from arch_zoo.training.starting import load_parameters
 from arch_zoo.training.workdir import load_config
 from experiments import convert
 from experiments.studies.metrics import Evaluated, measure
+from tests.fine_tuning.made import sentences
 from tests.interop.golden_weights import GOLDEN, write_checkpoint
 from tests.runs import ROOT, write_corpus
 from tests.toy import tiny_config
@@ -168,7 +169,7 @@ def test_an_imported_run_is_measured_and_fine_tuned_like_any_other(home, tmp_pat
                                            settings))
     assert theirs == ours and theirs
 
-    task = Classification(["short", "long"], [("a b", 0), ("a b c d e f", 1)] * 8, [("b a", 0), ("f e d c b a", 1)])
+    task = sentences([("a b", 0), ("a b c d e f", 1)] * 8, [("b a", 0), ("f e d c b a", 1)], ("short", "long"))
     fine_tuning = FineTuningConfig(examples=16, test_examples=2, epochs=1, batch_size=8, length=12)
     right = fine_tune(setup.model, parameters, config.model.architecture.own_reading, task, setup.data.tokenizer,
                       fine_tuning, 0)

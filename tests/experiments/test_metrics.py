@@ -11,7 +11,6 @@ import pytest
 from arch_zoo.config import DataConfig, EvaluationConfig, FineTuningConfig
 from arch_zoo.data.prepare import prepare_data
 from arch_zoo.errors import UserError
-from arch_zoo.evaluation.fine_tuning import Classification
 from arch_zoo.evaluation.likelihood import Scorer
 from arch_zoo.evaluation.samples import sample
 from arch_zoo.settings import override
@@ -19,6 +18,7 @@ from arch_zoo.training.loop import Setup
 from experiments.studies import metrics
 from experiments.studies.metrics import GROUPS, Evaluated, describe, groups, measure
 from tests.evaluation.toy_text import documents
+from tests.fine_tuning.made import sentences
 from tests.toy import tiny_config
 
 BLIMP_LINE = '{"sentence_good": "Ban cet dir.", "sentence_bad": "Cet ban dir.", "UID": "%s"}\n'
@@ -56,7 +56,7 @@ def runs(folder):
 @pytest.fixture(autouse=True)
 def classes_of_toy_text(monkeypatch):
     examples = [(text, number % 10) for number, text in enumerate(documents(7, 40))]
-    monkeypatch.setattr(metrics, "_task", lambda cache_dir: Classification(list("abcdefghij"), examples, examples[:20]))
+    monkeypatch.setattr(metrics, "_task", lambda cache_dir: sentences(examples, examples[:20], tuple("abcdefghij")))
 
 
 def measured(run: Evaluated) -> dict:
@@ -163,7 +163,9 @@ def test_a_field_of_the_evaluation_bites(runs, folder, scored, field, value, gro
 
 
 @pytest.mark.parametrize(("field", "value"), {"examples": 8, "test_examples": 3, "epochs": 2, "batch_size": 4,
-                                              "length": 6, "learning_rate": 0.1}.items())
+                                              "length": 6, "learning_rate": 0.1, "schedule": "linear",
+                                              "warmup_share": 0.5, "weights": "probe", "transfer": 1,
+                                              "new_tokens": True, "auxiliary": 0.5}.items())
 def test_a_field_of_fine_tuning_arrives(runs, monkeypatch, field, value):
     """What each of them does there is tested with fine-tuning itself."""
     given = []
@@ -177,7 +179,8 @@ def test_every_field_is_among_them():
     assert {field.name for field in dataclasses.fields(EvaluationConfig)} == \
            {"suffixes", "pairs", "context_tokens", "minimal_pairs", "fine_tuning", "tasks"}
     assert {field.name for field in dataclasses.fields(FineTuningConfig)} == \
-           {"examples", "test_examples", "epochs", "batch_size", "length", "learning_rate"}
+           {"examples", "test_examples", "epochs", "batch_size", "length", "learning_rate", "schedule", "warmup_share",
+            "weights", "transfer", "new_tokens", "auxiliary"}
 
 
 # --- samples -----------------------------------------------------------------------------------------------------

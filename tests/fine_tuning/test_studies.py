@@ -1,5 +1,6 @@
-"""Fine-tuning: every weight learns, a learnable task is learnt, and nothing but the text counts."""
+"""Classification in studies: every weight learns, a learnable task is learnt, and nothing but the text counts."""
 
+import dataclasses
 import functools
 
 import jax
@@ -7,12 +8,19 @@ import numpy as np
 import pytest
 
 from arch_zoo.config import FineTuningConfig
-from arch_zoo.evaluation.fine_tuning import Classification, fine_tune, pooled, text_batch, train_classifier
+from arch_zoo.data.labelled.task import Labelled
+from arch_zoo.fine_tuning.answers.head import HeadQuestion
+from arch_zoo.fine_tuning.answers.question import Asked
+from arch_zoo.fine_tuning.inputs import text_batch
+from arch_zoo.fine_tuning.layers import hidden_states, pooled
+from arch_zoo.fine_tuning.learning import Learner, fine_tune, model_for
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.objectives import Undefined
+from arch_zoo.objectives.causal_lm import CausalLM
 from arch_zoo.registry import ARCHITECTURES
 from tests.evaluation.toy_text import ToyTokenizer, noisy_parameters, spell
-from tests.toy import ORDINARY, SIZE, plain_pairs, tiny_config, toy_model
+from tests.fine_tuning.made import sentences, texts
+from tests.toy import ORDINARY, plain_pairs, tiny_config, toy_model
 
 NAMES = ARCHITECTURES.names()
 OBJECTIVE_OF = dict(reversed(plain_pairs()))
@@ -25,26 +33,19 @@ def config_of(architecture, **changes):
                           "model__position": "rotary", "model__scan": True, **changes})
 
 
-def examples(count: int, seed: int) -> list[tuple[str, int]]:
-    """Texts whose label says from which third of the words most of theirs come."""
-    rng = np.random.default_rng(seed)
-    third = (SIZE - ORDINARY) // 3
-    found = []
-    for label, length in zip(rng.integers(0, 3, count), rng.integers(3, 14, count), strict=True):
-        stray = rng.random(length) < 0.3
-        text = np.where(stray, rng.integers(ORDINARY, SIZE, length),
-                        ORDINARY + third * label + rng.integers(0, third, length))
-        found.append((spell(text), int(label)))
-    return found
+TASK = sentences(texts(192, 0), texts(96, 1), ("low", "middle", "high"))
 
 
-TASK = Classification(["low", "middle", "high"], examples(192, 0), examples(96, 1))
+def shuffled(task: Labelled) -> Labelled:
+    answers = np.random.default_rng(0).permutation([example.answer for example in task.train]).tolist()
+    return dataclasses.replace(task, train=[dataclasses.replace(example, answer=answer) for example, answer
+                                            in zip(task.train, answers, strict=True)])
 
 
-def shuffled(task: Classification) -> Classification:
-    labels = np.random.default_rng(0).permutation([label for _, label in task.train]).tolist()
-    return Classification(task.labels, [(text, label) for (text, _), label in zip(task.train, labels, strict=True)],
-                          task.test)
+def train_classifier(model, parameters, reading, task, tokenizer, config, seed):
+    """The weights that a study's classifier has learnt."""
+    question = HeadQuestion(Asked(CausalLM(), model_for(model, config), tokenizer), task, reading, config)
+    return Learner(question, task.train, config).learn(parameters, seed)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,8 @@ def test_every_field_bites(models):
     assert run(models, "decoder_only", config=config.replace(test_examples=10)).shape == (10,)
     idle = run(models, "decoder_only", config=config.replace(test_examples=10), function=train_classifier)
     np.testing.assert_array_equal(idle["head"]["kernel"], base)
-    assert {*FIELDS, "test_examples"} == set(FineTuningConfig.__dataclass_fields__)
+    others = {"schedule", "warmup_share", "weights", "transfer", "new_tokens", "auxiliary"}  # have tests of their own
+    assert {*FIELDS, "test_examples", *others} == set(FineTuningConfig.__dataclass_fields__)
 
 
 def test_fewer_examples_than_a_batch_are_repeated(models):
@@ -146,36 +148,36 @@ def test_texts_are_cut_to_the_length_between_their_ends():
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def jitted(model, reading, parameters, batch):
-    return pooled(model, parameters, batch, reading, train=False)
+    return pooled(hidden_states(model, parameters, batch, reading, train=False), batch, reading.pool)
 
 
-def vectors(models, name, reading, texts, length) -> np.ndarray:
+def vectors(models, name, reading, strings, length) -> np.ndarray:
     architecture, model, parameters = models[name]
-    return np.asarray(jitted(model, getattr(architecture, reading), parameters, text_batch(texts, TOKENIZER, length)))
+    return np.asarray(jitted(model, getattr(architecture, reading), parameters, text_batch(strings, TOKENIZER, length)))
 
 
 @pytest.mark.parametrize(("name", "reading"), READINGS)
 def test_padding_and_company_do_not_count(models, name, reading):
-    texts = [text for text, _ in TASK.test[:4]]
-    wide = vectors(models, name, reading, texts, 24)
-    np.testing.assert_allclose(vectors(models, name, reading, texts, 16), wide, atol=1e-5)
-    np.testing.assert_allclose(vectors(models, name, reading, texts[::-1], 16)[::-1], wide, atol=1e-5)
-    cut = vectors(models, name, reading, texts, 5)  # the negative control: what is cut off does count
+    strings = [example.texts[0] for example in TASK.dev[:4]]
+    wide = vectors(models, name, reading, strings, 24)
+    np.testing.assert_allclose(vectors(models, name, reading, strings, 16), wide, atol=1e-5)
+    np.testing.assert_allclose(vectors(models, name, reading, strings[::-1], 16)[::-1], wide, atol=1e-5)
+    cut = vectors(models, name, reading, strings, 5)  # the negative control: what is cut off does count
     assert np.abs(cut - wide).max() > 1e-2
 
 
 def test_the_shared_reading_is_the_same_function_of_the_same_weights_in_all(models):
     """An encoder-decoder's encoder with the others' weights gives the others' vectors."""
-    texts = [text for text, _ in TASK.test[:4]]
+    strings = [example.texts[0] for example in TASK.dev[:4]]
     single, twin = models["decoder_only"][2], models["encoder_decoder"][2]
     weights = {name: single for name in NAMES}
     weights["encoder_decoder"] = twin | {"embedding": single["embedding"], "encoder": single["stack"]} | \
         ({"encoder_entry": single["entry"]} if "entry" in single else {})
     same = {name: (*models[name][:2], weights[name]) for name in NAMES}
-    first, *others = (vectors(same, name, "shared_reading", texts, 16) for name in NAMES)
+    first, *others = (vectors(same, name, "shared_reading", strings, 16) for name in NAMES)
     for other in others:
         np.testing.assert_allclose(other, first, atol=1e-5)
-    own = [vectors(same, name, "own_reading", texts, 16) for name in NAMES]
+    own = [vectors(same, name, "own_reading", strings, 16) for name in NAMES]
     assert all(np.abs(own[i] - own[j]).max() > 1e-2 for i in range(len(NAMES)) for j in range(i))
 
 
