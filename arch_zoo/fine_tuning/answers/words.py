@@ -143,10 +143,8 @@ class WordsQuestion:
     # --- learning and answering ----------------------------------------------------------------------------------
 
     def prepare(self, examples: Sequence[Example]) -> Prepared:
-        made = [self.rows(example, self._word_of(example)) for example in examples]
-
         def batch(chosen: Sequence[int]) -> Batch:
-            rows = [row for i in chosen for row in made[i]]
+            rows = [row for i in chosen for row in self.rows(examples[i], self._word_of(examples[i]))]
             lengths = [_lengths(row) for row in rows]
             source = -(-max(length.source for length in lengths) // _SOURCES) * _SOURCES
             # A stream without a source is as long as one.
