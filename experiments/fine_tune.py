@@ -41,8 +41,8 @@ def main(config: FineTuneConfig, arguments: list[str]) -> None:
 def _report(results: dict, folder: pathlib.Path) -> str:
     counts, cut, metrics = results["examples"], results["cut"], results["metrics"]
     count = len(next(iter(metrics.values()))["seeds"])
-    lines = [f"{results['task']}: {counts['train']:,} examples, {counts['dev']:,} held out; {results['how']}; "
-             f"{results['steps']:,} steps, {count} {'seed' if count == 1 else 'seeds'}"]
+    lines = [f"{results['config']['task']['name']}: {counts['train']:,} examples, {counts['dev']:,} held out; "
+             f"{results['how']}; {results['steps']:,} steps, {count} {'seed' if count == 1 else 'seeds'}"]
     if any(cut.values()):
         lines.append(f"cut to length={results['config']['length']} tokens: {cut['train']:,} training examples, "
                      f"{cut['dev']:,} held out")

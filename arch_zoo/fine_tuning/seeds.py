@@ -22,6 +22,7 @@ from arch_zoo.fine_tuning.config import FineTuneConfig
 from arch_zoo.fine_tuning.learning import Learner, model_for
 from arch_zoo.fine_tuning.metrics import measured, standard_error
 from arch_zoo.objectives.base import Undefined
+from arch_zoo.settings import to_dict
 from arch_zoo.training.trained import TrainedRun
 from arch_zoo.training.workdir import git_commit
 
@@ -107,16 +108,27 @@ class Experiment:
     def results(self) -> dict[str, Any]:
         """Learn with every seed that is not done, and write results.json and samples.jsonl."""
         seeds = [self.of_seed(seed) for seed in range(self.config.seeds)]
-        results = {
-            "version": VERSION, "task": self.task.name, "n-shot": 0, "git_commit": git_commit(),
-            "model": str(self.run.workdir), "how": seeds[0]["how"], "config": self.config.of_one_seed(),
-            "data": {split: list(files) for split, files in self.task.sources.items()},
+        metrics = {name: _over_seeds(name, seeds) for name in self.task.metrics}
+        results = self._in_the_harness_words(metrics) | {
+            "metrics": metrics, "baseline": baseline(self.task), "how": seeds[0]["how"], "steps": seeds[0]["steps"],
             "examples": {"train": len(self.task.train), "dev": len(self.task.dev)}, "cut": seeds[0]["cut"],
-            "steps": seeds[0]["steps"], "metrics": {name: _over_seeds(name, seeds) for name in self.task.metrics},
-            "baseline": baseline(self.task)}
+            "data": {split: list(files) for split, files in self.task.sources.items()}}
         write_text_atomic(self.folder / SAMPLES, self._samples(seeds))
         write_json_atomic(self.folder / RESULTS, results)
         return results
+
+    def _in_the_harness_words(self, metrics: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """What the lm-evaluation-harness would write of the means over seeds."""
+        name, count = self.task.name, len(self.task.dev)
+        entries = {f"{metric}{kind},none": found[key] for metric, found in metrics.items()
+                   for kind, key in (("", "mean"), ("_stderr", "standard_error"))}
+        whole = self.config.test_examples is None
+        return {"results": {name: {"alias": name, **entries}}, "group_subtasks": {name: []},
+                "configs": {name: to_dict(self.config.task)}, "versions": {name: VERSION}, "n-shot": {name: 0},
+                "higher_is_better": {name: dict.fromkeys(metrics, True)},
+                "n-samples": {name: {"original": count if whole else None, "effective": count}},
+                "config": {"model": "arch_zoo", "model_args": f"workdir={self.run.workdir}",
+                           **self.config.of_one_seed()}, "git_hash": git_commit()}
 
     def _samples(self, seeds: Sequence[dict[str, Any]]) -> str:
         def named(answer):

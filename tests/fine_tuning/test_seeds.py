@@ -53,8 +53,11 @@ def test_results_say_what_was_measured_and_samples_what_was_answered(tmp_path):
     interval = mean_interval([seed["metrics"]["accuracy"] for seed in kept])
     assert (found["mean"], found["low"], found["high"]) == (interval.mean, interval.low, interval.high)
     assert found["standard_error"] == np.mean([seed["standard_errors"]["accuracy"] for seed in kept])
-    assert results["examples"] == {"train": 16, "dev": 11} and results["n-shot"] == 0 and results["git_commit"]
-    assert results["config"]["answer"]["name"] == "head" and results["version"] == seeds_module.VERSION
+    assert results["examples"] == {"train": 16, "dev": 11} and results["git_hash"]
+    assert results["n-shot"] == {"toy": 0} and results["versions"] == {"toy": seeds_module.VERSION}
+    assert results["results"]["toy"] == {"alias": "toy", "accuracy,none": found["mean"],
+                                         "accuracy_stderr,none": found["standard_error"]}
+    assert results["config"]["answer"]["name"] == "head" and results["n-samples"]["toy"]["effective"] == 11
     lines = [json.loads(line) for line in (made.folder / "samples.jsonl").read_text().splitlines()]
     assert [line["predicted"] for line in lines] == [[made.task.labels[seed["predicted"][i]] for seed in kept]
                                                      for i in range(11)]

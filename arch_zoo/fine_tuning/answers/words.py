@@ -144,10 +144,8 @@ class WordsQuestion:
     # --- learning and answering ----------------------------------------------------------------------------------
 
     def prepare(self, examples: Sequence[Example]) -> Prepared:
-        made = [self.rows(example, self._word_of(example)) for example in examples]
-
         def batch(chosen: Sequence[int]) -> Batch:
-            rows = [row for i in chosen for row in made[i]]
+            rows = [row for i in chosen for row in self.rows(examples[i], self._word_of(examples[i]))]
             lengths = [lengths_of(row) for row in rows]
             source = -(-max(length.source for length in lengths) // _SOURCES) * _SOURCES
             # A stream without a source is as long as one.
@@ -175,4 +173,3 @@ class WordsQuestion:
     def predict(self, parameters: Any, head: Mapping[str, Any], examples: Sequence[Example]) -> tuple[list, int]:
         best = [int(scores.argmax()) for scores in self.likelihoods(parameters, examples)]
         return best if self._values is None else self._values[best].tolist(), self._cut(examples)
-
