@@ -6,7 +6,7 @@ tokens that the objective put there; inspection shows it and the leakage tests f
 
 import dataclasses
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
@@ -120,25 +120,6 @@ def rows_of(batch: Rows, which: np.ndarray) -> Rows:
     arrays = {field.name: value for field in dataclasses.fields(batch)
               if isinstance(value := getattr(batch, field.name), np.ndarray)}
     return dataclasses.replace(batch, **{name: array[which] for name, array in arrays.items()})
-
-
-def stack_rows(rows: Sequence[Rows], source_length: int, length: int, capacity: int | None = None) -> Rows:
-    """Examples of one row and one kind, padded to the same lengths and stacked. Padding has segment 0 and weight 0.
-
-    capacity: how many positions of a row of an in-place example carry loss at most; None: any.
-    """
-    names = [field.name for field in dataclasses.fields(rows[0])
-             if isinstance(getattr(rows[0], field.name), np.ndarray) and getattr(rows[0], field.name).ndim == 2]
-
-    def stacked(name):
-        to = source_length if name.startswith("source") else length
-        arrays = [getattr(row, name)[0] for row in rows]
-        return np.stack([np.pad(a, (0, to - len(a))) for a in arrays])
-
-    columns = {name: stacked(name) for name in names}
-    if isinstance(rows[0], InPlace):
-        columns["capacity"] = length if capacity is None else capacity
-    return type(rows[0])(**columns)
 
 
 class Draws:

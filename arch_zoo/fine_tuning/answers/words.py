@@ -12,11 +12,11 @@ from arch_zoo.config import FineTuningConfig
 from arch_zoo.data.labelled.task import Example, Kind, Labelled
 from arch_zoo.errors import UserError
 from arch_zoo.evaluation.likelihood import Scorer
-from arch_zoo.examples import InPlace, SourceTarget, stack_rows
+from arch_zoo.examples import InPlace, SourceTarget
 from arch_zoo.fine_tuning.answers.question import Answer, Asked, Prepared
 from arch_zoo.models.architecture import Batch
 from arch_zoo.objectives.base import Undefined, cross_entropy
-from arch_zoo.objectives.rows import lengths_of, require_length
+from arch_zoo.objectives.rows import Shape, collate, lengths_of, require_length
 from arch_zoo.registry import ANSWERS
 from arch_zoo.settings import FieldError, setting
 
@@ -150,7 +150,8 @@ class WordsQuestion:
             source = -(-max(length.source for length in lengths) // _SOURCES) * _SOURCES
             # A stream without a source is as long as one.
             unit = _TARGETS if source else _SOURCES
-            stacked = stack_rows(rows, source, -(-max(length.target for length in lengths) // unit) * unit)
+            target = -(-max(length.target for length in lengths) // unit) * unit
+            stacked = collate(rows, Shape(source, target, target), len(rows))
             return self._architecture.layout(stacked, np.arange(len(rows)), self._asked.tokenizer.vocabulary.start_id)
 
         return Prepared(len(examples), self._cut(examples), batch)
