@@ -86,7 +86,7 @@ class Registry:
 POSITIONS = Registry("position scheme", "arch_zoo.layers.positions")
 ARCHITECTURES = Registry("architecture", "arch_zoo.models")
 OBJECTIVES = Registry("objective", "arch_zoo.objectives")
-TASKS = Registry("task", "arch_zoo.evaluation.tasks")
+TASKS = Registry("task", "arch_zoo.tasks")
 ZOO = Registry("named model", "arch_zoo.zoo", "python -m experiments.zoo lists them")
 LABELLED_TASKS = Registry("labelled task", "arch_zoo.data.labelled")
 TRAINED_WEIGHTS = Registry("choice of weights", "arch_zoo.fine_tuning.weights")

@@ -30,8 +30,8 @@ def main(asked: request.Request, arguments: list[str]) -> None:
     if not asked.tasks:
         raise UserError("--tasks=NAME,… is required: what to measure; python -m experiments.evaluate --help lists them")
     restart_in_fast_environment()
-    from arch_zoo.evaluation.task import Subject, labels
     from arch_zoo.objectives.base import Undefined
+    from arch_zoo.tasks.base import Subject, labels
     from arch_zoo.training.trained import open_run
     from arch_zoo.training.workdir import load_config
 

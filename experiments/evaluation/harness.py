@@ -5,9 +5,9 @@ import pathlib
 import time
 from typing import Any
 
-from arch_zoo.evaluation.task import Measured, Outcome, Subject, Task
 from arch_zoo.files import write_json_atomic, write_text_atomic
 from arch_zoo.settings import to_dict
+from arch_zoo.tasks.base import Measured, Outcome, Subject, Task
 from arch_zoo.training.workdir import git_commit
 
 _FILTER = "none"  # the harness names a filter of generated text behind each metric

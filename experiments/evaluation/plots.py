@@ -1,6 +1,6 @@
 """A picture of a task that has groups: each group with its parts."""
 
-from arch_zoo.evaluation.task import Metric, Outcome, Part
+from arch_zoo.tasks.base import Metric, Outcome, Part
 from experiments.report.plots import PALETTE, STYLE, rendered
 
 _GREY, _INK = "#6b7280", "#1f2937"

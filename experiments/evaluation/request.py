@@ -10,7 +10,7 @@ from arch_zoo.registry import TASKS
 from arch_zoo.settings import Settings, override, setting
 
 if TYPE_CHECKING:  # it imports JAX
-    from arch_zoo.evaluation.task import Task
+    from arch_zoo.tasks.base import Task
 
 ALIASES = {"tasks": "tasks", "objective": "run.objective"}
 

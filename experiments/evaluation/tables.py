@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
-from arch_zoo.evaluation.task import Measured, Metric, Outcome, Task
+from arch_zoo.tasks.base import Measured, Metric, Outcome, Task
 
 _ABSENT = Measured(None)
 _HEAD = ("", "metric", "value", "± error", "items", "chance")

@@ -14,10 +14,10 @@ from arch_zoo.data.python_docs import classification_examples
 from arch_zoo.evaluation.bits_per_byte import bits_per_byte, suffix_windows
 from arch_zoo.evaluation.likelihood import Scorer
 from arch_zoo.evaluation.minimal_pairs import make_pairs, preferences, read_pairs
-from arch_zoo.evaluation.task import Measured, Subject, labels
 from arch_zoo.fine_tuning.learning import fine_tune
 from arch_zoo.models.architecture import Reading
 from arch_zoo.objectives.base import Undefined
+from arch_zoo.tasks.base import Measured, Subject, labels
 from arch_zoo.training.loop import Setup
 from arch_zoo.training.trained import TrainedRun
 

@@ -15,7 +15,7 @@ from tests.interop.golden_weights import GOLDEN, write_checkpoint
 from tests.runs import assert_one_line, many
 
 EVALUATE = "experiments.evaluate"
-PRELOAD = ("arch_zoo.training.trained", "arch_zoo.evaluation.task", "rich.console")
+PRELOAD = ("arch_zoo.training.trained", "arch_zoo.tasks.base", "rich.console")
 HARNESS_KEYS = ["results", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better", "n-samples", "config",
                 "git_hash", "date"]
 
@@ -124,7 +124,7 @@ def test_a_run_can_be_asked_by_another_objective(evaluated):
 
 
 def test_an_undefined_error_is_written_as_the_harness_writes_it():
-    from arch_zoo.evaluation.task import Measured
+    from arch_zoo.tasks.base import Measured
 
     assert harness._entries({"acc": Measured(0.5), "none": Measured(None, reason="no")}) == {
         "acc,none": 0.5, "acc_stderr,none": "N/A"}

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from arch_zoo.config import DataConfig, RunConfig
-from arch_zoo.evaluation.task import Subject
-from arch_zoo.evaluation.tasks.blimp import Blimp
-from arch_zoo.evaluation.tasks.lambada import Lambada
-from arch_zoo.evaluation.tasks.multiple_choice import MultipleChoice
 from arch_zoo.interop.huggingface import export_checkpoint, import_checkpoint
+from arch_zoo.tasks.base import Subject
+from arch_zoo.tasks.blimp import Blimp
+from arch_zoo.tasks.lambada import Lambada
+from arch_zoo.tasks.multiple_choice import MultipleChoice
 from arch_zoo.training.trained import TrainedRun
 from tests.evaluation.toy_text import ToyTokenizer, lines, spell
 from tests.parity.cases import BOTH, DECODER, ENCODER, make_case

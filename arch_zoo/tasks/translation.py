@@ -12,12 +12,12 @@ from arch_zoo.data.splits import whole_pairs
 from arch_zoo.errors import UserError
 from arch_zoo.evaluation.progress import counter
 from arch_zoo.evaluation.sequences import matches, score_sequences
-from arch_zoo.evaluation.task import Measured, Metric, Outcome, Subject, Task
 from arch_zoo.generation.beam import BeamSearch
 from arch_zoo.generation.texts import TextWriter
 from arch_zoo.objectives.base import Undefined
 from arch_zoo.registry import TASKS
 from arch_zoo.settings import setting
+from arch_zoo.tasks.base import Measured, Metric, Outcome, Subject, Task
 
 
 @dataclasses.dataclass(frozen=True)

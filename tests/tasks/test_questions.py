@@ -6,10 +6,10 @@ import pytest
 from arch_zoo.errors import UserError
 from arch_zoo.evaluation import progress
 from arch_zoo.evaluation.progress import watched
-from arch_zoo.evaluation.questions import Question, Score, ask, cuts, encoded, route_of
 from arch_zoo.objectives import Undefined
-from tests.evaluation.asking import subject_of
+from arch_zoo.tasks.questions import Question, Score, ask, cuts, encoded, route_of
 from tests.evaluation.toy_text import ToyTokenizer, spell
+from tests.tasks.asking import subject_of
 from tests.toy import toy_vocabulary
 
 VOCABULARY = toy_vocabulary()

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from arch_zoo.data.tokenizers import Tokenizer, Vocabulary
 from arch_zoo.errors import UserError
 from arch_zoo.evaluation.progress import watched
-from arch_zoo.evaluation.task import Subject
 from arch_zoo.examples import Lengths, SourceTarget
 from arch_zoo.objectives.base import Objective, Undefined
 from arch_zoo.objectives.rows import Row, longest_stream
+from arch_zoo.tasks.base import Subject
 
 Likelihood = Literal["auto", "trained", "left_to_right", "within_words"]
 LIKELIHOOD_HELP = ("how texts are scored: left_to_right; trained, by the route of the objective, which may be a "

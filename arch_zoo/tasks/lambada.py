@@ -4,10 +4,10 @@ import dataclasses
 from typing import ClassVar
 
 from arch_zoo.errors import UserError
-from arch_zoo.evaluation.questions import LEFT_TO_RIGHT, Question, ask, cuts
-from arch_zoo.evaluation.task import Metric, Outcome, Subject, Task, exponential, mean_of
-from arch_zoo.evaluation.task_files import json_lines, text_field
 from arch_zoo.registry import TASKS
+from arch_zoo.tasks.base import Metric, Outcome, Subject, Task, exponential, mean_of
+from arch_zoo.tasks.files import json_lines, text_field
+from arch_zoo.tasks.questions import LEFT_TO_RIGHT, Question, ask, cuts
 
 
 @TASKS.register("lambada")

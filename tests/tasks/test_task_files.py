@@ -6,16 +6,16 @@ import pytest
 
 from arch_zoo.config import EvaluationConfig
 from arch_zoo.errors import UserError
-from arch_zoo.evaluation.task import Metric, Outcome, Task, labels, mean_of
-from arch_zoo.evaluation.tasks.blimp import Blimp
-from arch_zoo.evaluation.tasks.cloze import Cloze
-from arch_zoo.evaluation.tasks.lambada import Lambada
-from arch_zoo.evaluation.tasks.multiple_choice import MultipleChoice
-from arch_zoo.evaluation.tasks.perplexity import Perplexity
 from arch_zoo.registry import TASKS
 from arch_zoo.settings import override, setting, to_dict
-from tests.evaluation.asking import subject_of
+from arch_zoo.tasks.base import Metric, Outcome, Task, labels, mean_of
+from arch_zoo.tasks.blimp import Blimp
+from arch_zoo.tasks.cloze import Cloze
+from arch_zoo.tasks.lambada import Lambada
+from arch_zoo.tasks.multiple_choice import MultipleChoice
+from arch_zoo.tasks.perplexity import Perplexity
 from tests.evaluation.toy_text import lines
+from tests.tasks.asking import subject_of
 
 CHOICES = {"query": "w30 w31", "choices": ["w40", "w22 w23", "w24 w25 w26"], "answer": 1}
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from arch_zoo.errors import UserError
-from arch_zoo.evaluation.task import Measured, exponential, mean_of, mean_of_means
-from arch_zoo.evaluation.tasks.blimp import Blimp
-from arch_zoo.evaluation.tasks.cloze import Cloze
-from arch_zoo.evaluation.tasks.lambada import Lambada
-from arch_zoo.evaluation.tasks.multiple_choice import MultipleChoice
-from arch_zoo.evaluation.tasks.perplexity import Perplexity
 from arch_zoo.objectives import Undefined
 from arch_zoo.settings import FieldError
-from tests.evaluation.asking import subject_of
+from arch_zoo.tasks.base import Measured, exponential, mean_of, mean_of_means
+from arch_zoo.tasks.blimp import Blimp
+from arch_zoo.tasks.cloze import Cloze
+from arch_zoo.tasks.lambada import Lambada
+from arch_zoo.tasks.multiple_choice import MultipleChoice
+from arch_zoo.tasks.perplexity import Perplexity
 from tests.evaluation.toy_text import ToyTokenizer, lines, spell
+from tests.tasks.asking import subject_of
 
 DATA = pathlib.Path(__file__).parents[3] / "shared" / "data"
 CAUSAL, MASKED = ("decoder_only", "causal_lm"), ("encoder_only", "masked_lm")

@@ -4,10 +4,10 @@ import pytest
 import sacrebleu
 
 from arch_zoo.errors import UserError
-from arch_zoo.evaluation.task import Subject
-from arch_zoo.evaluation.tasks.translation import ExactMatch, Translation
 from arch_zoo.files import write_text_atomic
 from arch_zoo.objectives.base import Undefined
+from arch_zoo.tasks.base import Subject
+from arch_zoo.tasks.translation import ExactMatch, Translation
 from arch_zoo.training.trained import open_run
 from tests import runs
 

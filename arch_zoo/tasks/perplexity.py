@@ -12,12 +12,12 @@ import numpy as np
 from arch_zoo.data.local_text import lines_of
 from arch_zoo.errors import UserError
 from arch_zoo.evaluation.progress import watched
-from arch_zoo.evaluation.questions import Route, route_of
-from arch_zoo.evaluation.task import Measured, Metric, Outcome, Subject, Task, exponential
 from arch_zoo.objectives.base import Undefined
 from arch_zoo.objectives.rows import Row
 from arch_zoo.registry import TASKS
 from arch_zoo.settings import FieldError, setting
+from arch_zoo.tasks.base import Measured, Metric, Outcome, Subject, Task, exponential
+from arch_zoo.tasks.questions import Route, route_of
 
 Window = tuple[list[int], list[int]]
 

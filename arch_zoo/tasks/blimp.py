@@ -5,10 +5,10 @@ import itertools
 from typing import ClassVar
 
 from arch_zoo.evaluation.minimal_pairs import Pair, preferred, read_pairs
-from arch_zoo.evaluation.questions import LIKELIHOOD_HELP, Answer, Likelihood, Question, ask, cuts, route_of
-from arch_zoo.evaluation.task import Measured, Metric, Outcome, Part, Subject, Task, mean_of, mean_of_means
 from arch_zoo.registry import TASKS
 from arch_zoo.settings import setting
+from arch_zoo.tasks.base import Measured, Metric, Outcome, Part, Subject, Task, mean_of, mean_of_means
+from arch_zoo.tasks.questions import LIKELIHOOD_HELP, Answer, Likelihood, Question, ask, cuts, route_of
 
 
 @TASKS.register("blimp")

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from arch_zoo.errors import UserError
-from arch_zoo.evaluation.questions import LIKELIHOOD_HELP, Answer, Likelihood, Question, ask, cuts, route_of
-from arch_zoo.evaluation.task import Metric, Outcome, Subject, Task, mean_of
-from arch_zoo.evaluation.task_files import choices_of, json_lines, text_field
 from arch_zoo.registry import TASKS
 from arch_zoo.settings import setting
+from arch_zoo.tasks.base import Metric, Outcome, Subject, Task, mean_of
+from arch_zoo.tasks.files import choices_of, json_lines, text_field
+from arch_zoo.tasks.questions import LIKELIHOOD_HELP, Answer, Likelihood, Question, ask, cuts, route_of
 
 
 @dataclasses.dataclass(frozen=True)

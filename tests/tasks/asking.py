@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from arch_zoo.evaluation.likelihood import Scores
-from arch_zoo.evaluation.task import Subject
+from arch_zoo.tasks.base import Subject
 from tests.evaluation.toy_text import ToyTokenizer
 from tests.toy import tiny_config
 

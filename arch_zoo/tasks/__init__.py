@@ -1,0 +1,1 @@
+"""Questions that are put to trained models: small registered values, one file each."""
