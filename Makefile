@@ -13,7 +13,8 @@ test: .venv/installed-test
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist load -m slow
 
-# Ours against transformers on torch, both of which this installs. A CPU build of torch is enough.
+# Ours against transformers on torch, and against the lm-evaluation-harness, all of which this installs. A CPU build of
+# torch is enough.
 parity: .venv/installed-parity
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope -m parity
 
@@ -35,5 +36,5 @@ clean:
 	@touch $@
 
 .venv/installed-parity: .venv/installed-test
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[parity,tokenizers]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[parity,tokenizers,harness]'
 	@touch $@

@@ -32,14 +32,10 @@ def main(asked: request.Request, arguments: list[str]) -> None:
     restart_in_fast_environment()
     from arch_zoo.objectives.base import Undefined
     from arch_zoo.tasks.base import Subject, labels
-    from arch_zoo.training.trained import open_run
-    from arch_zoo.training.workdir import load_config
+    from arch_zoo.training.trained import open_predicting_run
 
     workdir, tasks = pathlib.Path(WORKDIR.value), request.with_data(asked.tasks, DATA.value, LIMIT.value)
-    if not load_config(workdir).model.vocabulary_head:
-        raise UserError(f"{workdir}: its model has no head that predicts tokens, so it gives texts no likelihood; "
-                        f"it can be fine-tuned")
-    run = open_run(workdir, asked.changes)
+    run = open_predicting_run(workdir, asked.changes)
     program.use_compilation_cache(run.config.data.cache_dir)
     undefined, asked_run = [], Subject.of(run)
     for label, task in zip(labels(tasks), tasks, strict=True):

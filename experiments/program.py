@@ -38,12 +38,7 @@ def run(main: Callable[..., int | None], about: str, config_class: type[Settings
         if any(argument in ("--help", "-h", "-help", "--helpfull", "--helpshort") for argument in rest):
             sys.exit(_guarded(print, _help(about, config_class, source, aliases or {})))
         remaining = flags.FLAGS([sys.argv[0], *rest])[1:]
-        # absl only logs lines of progress here; its own prefix would hide them
-        logging.use_absl_handler()
-        logging.get_absl_handler().setFormatter(None)
-        logging.get_absl_handler().addFilter(_is_ours_or_serious)
-        logging.set_verbosity(logging.INFO)
-        sys.unraisablehook = _report_unraisable
+        _show_progress()
         arguments = (remaining,)
         if config_class is not None:
             if remaining:
@@ -53,6 +48,21 @@ def run(main: Callable[..., int | None], about: str, config_class: type[Settings
     except (UserError, flags.Error) as error:
         _fail(error, USAGE)
     app.run(lambda _: sys.exit(_guarded(main, *arguments)), argv=[sys.argv[0]], flags_parser=lambda argv: argv)
+
+
+def run_as_is(main: Callable[[], int | None]) -> None:
+    """Run `main()` of a program that leaves all its arguments to a library that reads them itself."""
+    _show_progress()
+    sys.exit(_guarded(main))
+
+
+def _show_progress() -> None:
+    """absl only logs lines of progress here; its own prefix would hide them."""
+    logging.use_absl_handler()
+    logging.get_absl_handler().setFormatter(None)
+    logging.get_absl_handler().addFilter(_is_ours_or_serious)
+    logging.set_verbosity(logging.INFO)
+    sys.unraisablehook = _report_unraisable
 
 
 def _is_ours_or_serious(record: standard_logging.LogRecord) -> bool:

@@ -16,9 +16,10 @@ ORDER = ["errors", "files", "machine", "registry", "tensor_files", "settings", "
          "fine_tuning", "tasks", "interop"]
 # Needed by some users only, or slow to import: never at the top of a module of the library.
 OPTIONAL = {"torch", "transformers", "tokenizers", "tensorflow", "tensorflow_datasets", "grain", "tensorboardX",
-            "sacrebleu"}
-# This module is the definition of a TFDS dataset, imported only where TFDS is.
-EXCEPTIONS = {"arch_zoo.data.tfds_python_docs": {"tensorflow_datasets"}}
+            "sacrebleu", "lm_eval"}
+# The definition of a TFDS dataset, and a model class of the lm-evaluation-harness: imported only where those are.
+EXCEPTIONS = {"arch_zoo.data.tfds_python_docs": {"tensorflow_datasets"},
+              "arch_zoo.interop.lm_eval_harness": {"lm_eval"}}
 
 
 def imports(source: str) -> set[tuple[str, bool]]:

@@ -41,12 +41,7 @@ class Experiment:
     @classmethod
     def of(cls, run: TrainedRun, config: FineTuneConfig) -> "Experiment":
         """UserError where the data cannot be read, or the model cannot answer."""
-        if config.data is None:
-            raise UserError("--data=… is required: a folder with the task's files, TRAIN,DEV, or tfds:NAME")
-        task = read_task(config.task, config.data)
-        task = dataclasses.replace(task, train=_some(task.train, config.examples),
-                                   dev=_some(task.dev, config.test_examples))
-        return cls(run, config, task)
+        return cls(run, config, labelled_task(config))
 
     @property
     def folder(self) -> pathlib.Path:
@@ -90,11 +85,12 @@ class Experiment:
                 return kept
             logging.info("%s seed %d is done again: the model, the examples or the program changed", self.task.name,
                          seed)
-        found = {"identity": self.identity, **self._learn(seed)}
+        found = {"identity": self.identity, **self.learn(seed)}
         write_json_atomic(path, found)
         return found
 
-    def _learn(self, seed: int) -> dict[str, Any]:
+    def learn(self, seed: int) -> dict[str, Any]:
+        """{"predicted", "metrics", "standard_errors", …} of a seed."""
         learnt = self.learner.learn(self.run.parameters, seed, f"{self.task.name} seed {seed}")
         predicted, cut = self.question.predict(learnt["model"], learnt["head"], self.task.dev)
         answers, names = _answers(self.task.dev), self.task.metrics
@@ -140,6 +136,15 @@ class Experiment:
                     "predicted": [named(seed["predicted"][number]) for seed in seeds]}
             lines.append(line | ({"choices": example.choices} if example.choices else {}))
         return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+def labelled_task(config: FineTuneConfig) -> Labelled:
+    """The task with its examples, or so many of them. UserError where the data cannot be read."""
+    if config.data is None:
+        raise UserError("--data=… is required: a folder with the task's files, TRAIN,DEV, or tfds:NAME")
+    task = read_task(config.task, config.data)
+    return dataclasses.replace(task, train=_some(task.train, config.examples),
+                               dev=_some(task.dev, config.test_examples))
 
 
 def baseline(task: Labelled) -> dict[str, Any]:

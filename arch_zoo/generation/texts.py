@@ -47,8 +47,11 @@ class TextWriter:
     def write(self, prompts: Sequence[str], max_tokens: int, sampling: Sampling | None = None,
               stops: Sequence[str] = ()) -> list[str]:
         """A text behind each prompt, which ends before the first of the strings in `stops`."""
-        contexts = [self.context(prompt) for prompt in prompts]
+        return self.write_behind([self.context(prompt) for prompt in prompts], max_tokens, sampling, stops)
 
+    def write_behind(self, contexts: Sequence[Sequence[int]], max_tokens: int, sampling: Sampling | None = None,
+                     stops: Sequence[str] = ()) -> list[str]:
+        """As `write`, behind prompts that are ids."""
         def finished(number: int, written: list[int]) -> bool:
             text = self.text(contexts[number], written)
             return any(stop in text for stop in stops)

@@ -17,8 +17,8 @@ from arch_zoo.generation.sampling import Sampling
 from arch_zoo.layers.cache import Cache
 from arch_zoo.layers.stack import unstacked
 from arch_zoo.models.architecture import Architecture, Batch, Stream
-from arch_zoo.objectives.base import Objective
-from arch_zoo.objectives.rows import require_length
+from arch_zoo.objectives.base import Objective, Undefined
+from arch_zoo.objectives.rows import longest_stream, require_length
 
 _STEPS = 16  # tokens that are written before the program looks up
 
@@ -79,10 +79,25 @@ class Writer:
         for _, tokens in self._stream([context], [0], max_tokens, sampling or Sampling(), stop_ids, None, 1):
             yield tokens[0]
 
+    def fitted(self, context: Sequence[int], max_tokens: int) -> Sequence[int]:
+        """The end of a context behind which there is room for so many tokens; Undefined where there never is."""
+        limit = longest_stream(self.model)
+        if limit is None:
+            return context
+        if max_tokens >= limit:
+            raise Undefined(f"{max_tokens} tokens to be written leave no room for a prompt in the {limit} that the "
+                            f"model has positions for")
+        while True:
+            batch = prompt_batch(self.objective, self.architecture, self.vocabulary, [context])
+            excess = _longest(batch, max_tokens) - limit
+            if excess <= 0 or not context:
+                return context
+            context = context[excess:]
+
     def begin(self, contexts: Sequence[Sequence[int]], max_tokens: int, fill_to: int | None = None) -> Writing:
         """Rows whose prompts have been read; the first is repeated up to `fill_to` rows."""
         batch = prompt_batch(self.objective, self.architecture, self.vocabulary, contexts)
-        require_length(self.model, max(longest(batch.source), longest(batch.stream) + max_tokens))
+        require_length(self.model, _longest(batch, max_tokens))
         if fill_to is not None:
             rows = np.r_[np.arange(len(contexts)), np.zeros(fill_to - len(contexts), int)]
             batch = jax.tree.map(lambda x: x[rows], batch)
@@ -140,6 +155,11 @@ class Writer:
                            w.done_b | jnp.isin(token_b, stops), w.row_ids_b, w.step + 1)
 
         return jax.lax.while_loop(lambda w: (w.step < end) & ~w.done_b.all(), one, writing)
+
+
+def _longest(batch: Batch, max_tokens: int) -> int:
+    """The tokens of the longest stream, once so many have been written behind the prompts."""
+    return max(longest(batch.source), longest(batch.stream) + max_tokens)
 
 
 def read_token(model: nn.Module, parameters: Any, architecture: Architecture, cache: Cache, token_b: jax.Array,

@@ -26,9 +26,10 @@ class Subject:
     label: str = ""
 
     @classmethod
-    def of(cls, run: TrainedRun) -> Self:
+    def of(cls, run: TrainedRun, tokens_per_batch: int = 4096) -> Self:
         """The run, to be asked."""
-        return cls(run, Scorer(run.config.model.architecture, run.model, run.parameters, run.tokenizer.vocabulary))
+        return cls(run, Scorer(run.config.model.architecture, run.model, run.parameters, run.tokenizer.vocabulary,
+                               tokens_per_batch))
 
     @property
     def objective(self) -> Objective:

@@ -4,7 +4,7 @@ import bisect
 import dataclasses
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -20,6 +20,16 @@ from arch_zoo.tasks.base import Measured, Metric, Outcome, Subject, Task, expone
 from arch_zoo.tasks.questions import Route, route_of
 
 Window = tuple[list[int], list[int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """Documents in windows: of each window, the number of its document and −log p (nats); tokens no window scores."""
+
+    windows: list[Window]
+    documents: list[int]
+    nats: np.ndarray
+    unscored: int
 
 
 @TASKS.register("perplexity")
@@ -77,28 +87,35 @@ class Perplexity(Task):
         route, pseudo, reason = self._route(subject)
         least = _least_context(route, subject)
         texts = self._texts(subject, least)
-        encoded = subject.tokenizer.encode_batch(texts)
-        windows = [(number, window) for number, ids in enumerate(encoded) for window in self.windows(ids, least)]
-        if not windows:
+        scored = self.scored(subject, route, texts)
+        if not scored.windows:
             raise UserError(f"{self.path}: empty, or of one token in all")
-
-        def items() -> Iterator[list[Row]]:
-            for _, (context, continuation) in watched(windows, subject.label, len(windows), "windows"):
-                yield route.rows(context, continuation, subject.vocabulary)
-
-        try:
-            nats = -subject.scorer.scores(items())
-        except Undefined as error:
-            raise Undefined(f"{error}; a lower length of the task {self.name} may fit") from None
-        tokens = sum(len(continuation) for _, (_, continuation) in windows)
+        nats, tokens = scored.nats, sum(len(continuation) for _, continuation in scored.windows)
         words, size = (sum(map(count, texts)) for count in (self.words, lambda text: len(text.encode())))
         totals = {"bits_per_byte": float(nats.sum()) / math.log(2) / size, "word_perplexity": _perplexity(nats, words),
                   "perplexity": _perplexity(nats, tokens)}
         values = {metric.name: Measured(None, reason=reason) for metric in self.metrics()}
         values |= {self._name(what, pseudo): Measured(value) for what, value in totals.items()}
         notes = {"nats": float(nats.sum()), "tokens": tokens, "words": words, "bytes": size, "documents": len(texts),
-                 "unscored_tokens": sum(map(len, encoded)) - tokens}
-        return Outcome(values, len(windows), route.words, self._samples(windows, nats, subject), notes=notes)
+                 "unscored_tokens": scored.unscored}
+        return Outcome(values, len(nats), route.words, self._samples(scored, subject), notes=notes)
+
+    def scored(self, subject: Subject, route: Route, texts: Sequence[str]) -> Scored:
+        """The windows of all documents."""
+        least = _least_context(route, subject)
+        encoded = subject.tokenizer.encode_batch(texts)
+        windows = [(number, window) for number, ids in enumerate(encoded) for window in self.windows(ids, least)]
+
+        def items() -> Iterator[list[Row]]:
+            for _, (context, continuation) in watched(windows, subject.label, len(windows), "windows"):
+                yield route.rows(context, continuation, subject.vocabulary)
+
+        unscored = sum(map(len, encoded)) - sum(len(continuation) for _, (_, continuation) in windows)
+        try:
+            nats = -subject.scorer.scores(items())
+        except Undefined as error:
+            raise Undefined(f"{error}; a lower length of the task {self.name} may fit") from None
+        return Scored([window for _, window in windows], [number for number, _ in windows], nats, unscored)
 
     def _name(self, what: str, pseudo: bool) -> str:
         return f"{'pseudo_' if pseudo else ''}{what}_{self.protocol}"
@@ -157,11 +174,12 @@ class Perplexity(Task):
         """What white space separates, with the ends of lines where they count."""
         return len(text.split()) + (text.count("\n") if self.line_ends else 0)
 
-    def _samples(self, windows: list[tuple[int, Window]], nats: np.ndarray, subject: Subject) -> list[dict]:
+    def _samples(self, scored: Scored, subject: Subject) -> list[dict]:
         return [{"doc_id": n, "doc": {"document": document}, "resps": [[-float(value), None]],
                  "arguments": [[subject.tokenizer.decode(context), subject.tokenizer.decode(continuation)]],
                  "tokens": len(continuation)}
-                for n, ((document, (context, continuation)), value) in enumerate(zip(windows, nats, strict=True))]
+                for n, (document, (context, continuation), value)
+                in enumerate(zip(scored.documents, scored.windows, scored.nats, strict=True))]
 
 
 def _perplexity(nats: np.ndarray, count: int) -> float:

@@ -129,15 +129,16 @@ def ask(subject: Subject, questions: Sequence[Question], likelihood: Likelihood,
 def encoded(tokenizer: Tokenizer, questions: Iterable[Question]) -> Iterator[tuple[list[int], list[list[int]]]]:
     """(ids of the context, ids of each alternative) of each question.
 
-    Context and alternative are encoded as one text, and parted where its ids leave those of the context alone.
+    Context and alternative are encoded as one text, and parted where its ids leave those of the context alone. White
+    space at the context's end belongs to the alternative, with which most tokenizers join it.
     """
     waiting = iter(questions)
     while chunk := list(itertools.islice(waiting, _CHUNK)):
-        contexts = tokenizer.encode_batch([question.context for question in chunk])
+        contexts = tokenizer.encode_batch([question.context.rstrip() for question in chunk])
         wholes = iter(tokenizer.encode_batch([q.context + text for q in chunk for text in q.alternatives]))
         for question, context in zip(chunk, contexts, strict=True):
             own = [next(wholes) for _ in question.alternatives]
-            if not all(own):
+            if not all(own) or not all(question.alternatives):
                 raise UserError(f"{question.where}: a text without any token cannot be scored")
             start = min(len(context), *(_shared(context, ids) for ids in own), *(len(ids) - 1 for ids in own))
             yield own[0][:start], [ids[start:] for ids in own]

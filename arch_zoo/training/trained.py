@@ -45,6 +45,14 @@ def open_run(workdir: pathlib.Path, changes: Mapping[str, Any] | None = None) ->
     return TrainedRun(workdir, changed, tokenizer, model, parameters)
 
 
+def open_predicting_run(workdir: pathlib.Path, changes: Mapping[str, Any] | None = None) -> TrainedRun:
+    """As `open_run`, of a run whose model predicts tokens; UserError where it has no head for them."""
+    if not load_config(workdir).model.vocabulary_head:
+        raise UserError(f"{workdir}: its model has no head that predicts tokens, so it gives texts no likelihood and "
+                        f"writes none; it can be fine-tuned")
+    return open_run(workdir, changes)
+
+
 def tokenizer_of_run(workdir: pathlib.Path, config: RunConfig, rows: int) -> Tokenizer:
     """The tokenizer whose ids the `rows` of a run's embedding stand for: the copy in its directory, or its config's.
 

@@ -43,15 +43,12 @@ def aliases(config_class: type[Settings]) -> dict[str, str]:
 
 def open_writer(workdir: str | None, changes: Mapping[str, str]) -> Any:
     """The run in --workdir, with a head that predicts tokens."""
-    from arch_zoo.training.trained import open_run
+    from arch_zoo.training.trained import open_predicting_run
     from experiments import program
 
     if workdir is None:
         raise UserError("--workdir=DIR is required: the directory of the run")
-    run = open_run(pathlib.Path(workdir), changes)
-    if not run.config.model.vocabulary_head:
-        raise UserError(f"{workdir}: its model has no head that predicts tokens, so it cannot write; it can be "
-                        f"fine-tuned")
+    run = open_predicting_run(pathlib.Path(workdir), changes)
     program.use_compilation_cache(run.config.data.cache_dir)
     return run
 
