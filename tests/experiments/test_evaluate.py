@@ -41,7 +41,8 @@ def write_data(data):
     (data / "blimp").mkdir(parents=True)
     for uid, term in (("one", "first"), ("two", "first"), ("three", "second")):
         lines(data / "blimp" / f"{uid}.jsonl", *(
-            {"sentence_good": f"kalin mona {n}", "sentence_bad": f"mona kalin {n}", "UID": uid, "linguistics_term": term}
+            {"sentence_good": f"kalin mona {n}", "sentence_bad": f"mona kalin {n}", "UID": uid,
+             "linguistics_term": term}
             for n in range(4)))
     lines(data / "lambada_test.jsonl", {"text": "balin dena kimo"}, "mura lopi sena")
     (data / "perplexity.txt").write_text("balin dena kimo mura lopi sena\n" * 20)
@@ -75,7 +76,8 @@ def test_results_are_in_the_harness_shape(home, evaluated):
         assert list(record)[:len(HARNESS_KEYS)] == HARNESS_KEYS
         assert record["versions"][name] == 1 and record["n-shot"][name] == 0
         assert record["configs"][name]["name"] == name and record["config"]["model"] == "arch_zoo"
-        assert {"units", "command", "how", "notes", "chance", "seconds"} <= set(record) and "--limit=3" in record["command"]
+        assert {"units", "command", "how", "notes", "chance", "seconds"} <= set(record)
+        assert "--limit=3" in record["command"]
         assert set(record["results"]) == set(record["versions"]) == set(record["n-samples"])
         for key, value in record["results"][name].items():
             assert key == "alias" or key.endswith(",none") and (value == "N/A" or math.isfinite(value))
@@ -143,14 +145,14 @@ REFUSED = {
     "no data": ("causal", "blimp", None, [], "task blimp needs data; give --data=FOLDER with blimp in it"),
     "data elsewhere": ("causal", "cloze", "data", [], "data: has no cloze.jsonl for task cloze"),
     "no such data": ("causal", "blimp", "dta", [], "dta: no such file or folder"),
-    "one file for two": ("causal", "blimp,lambada", "data/lambada_test.jsonl", [], "is one file, and there are 2 tasks"),
+    "one file for two": ("causal", "blimp,lambada", "data/lambada_test.jsonl", [], "is one file, and there are 2"),
     "empty file": ("causal", "multiple_choice", "data/empty.jsonl", [], "data/empty.jsonl: empty"),
     "missing fields": ("causal", "multiple_choice", "data/no_answer.jsonl", [], "no_answer.jsonl:1: needs the fields"),
     "a folder as text": ("causal", "perplexity", "data", ["--tasks.perplexity.data=HOME/data"],
                          "data is a folder; give a text file"),
     "no run": ("nowhere", "blimp", "data", [], "nowhere: not the directory of a run"),
     "no head": ("discriminator", "blimp", "data", [], "its model has no head that predicts tokens"),
-    "wrong objective": ("causal", "blimp", "data", ["--objective=masked_lm"], "decoder_only cannot train objective=mask"),
+    "wrong objective": ("causal", "blimp", "data", ["--objective=masked_lm"], "decoder_only cannot train objective="),
     "a config": ("causal", "blimp", "data", ["--config=configs/base.py"], "the config is that of the run"),
     "stray": ("causal", "blimp", "data", ["now"], "unexpected argument 'now'"),
 }

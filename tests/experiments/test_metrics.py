@@ -107,7 +107,8 @@ def test_tasks_are_shared_metrics_too(runs, folder):
         described = {metric["key"]: metric for metric in describe(run.evaluation, DataConfig(length=24))}
         assert groups(run.evaluation) == [*GROUPS, "blimp", "lambada", "perplexity.0", "perplexity.1"]
         found = {label: measure(label, run) for label in groups(run.evaluation)[len(GROUPS):]}
-        assert found["blimp"]["blimp/acc"]["count"] == 3 and set(found["blimp"]["blimp/acc"]["by_kind"]) == {"one", "two"}
+        accuracy = found["blimp"]["blimp/acc"]
+        assert accuracy["count"] == 3 and set(accuracy["by_kind"]) == {"one", "two"}
         assert described["blimp/acc"]["chance"] == 0.5 and described["lambada/perplexity"]["better"] == "lower"
         assert [found[f"perplexity.{n}"].keys() for n in (0, 1)] == [
             {key for key in described if key.startswith(f"perplexity.{n}/")} for n in (0, 1)]
