@@ -9,12 +9,12 @@ import dataclasses
 import enum
 import functools
 import math
-import types
 import typing
 from collections.abc import Mapping
 from typing import Any, Self
 
 from arch_zoo.errors import UserError
+from arch_zoo.field_types import MISFIT, describe_type, fit, has_many, parse_text
 from arch_zoo.registry import Registry, did_you_mean
 
 
@@ -85,16 +85,11 @@ def _checked(value: Any, kind: Any, field: dataclasses.Field) -> Any:
         return tuple(_checked_variant(one, registry, f"{field.name}.{i}") for i, one in enumerate(value))
     if registry is not None:
         return _checked_variant(value, registry, field.name)
-    fitted = _fit(value, kind)
-    if fitted is _MISFIT:
+    fitted = fit(value, kind)
+    if fitted is MISFIT:
         raise FieldError(field.name, f"expected {describe_type(kind)}, got {value!r}")
     _check_range(fitted, field)
     return fitted
-
-
-def has_many(kind: Any) -> bool:
-    """Whether a field of this type holds several values, or several variants."""
-    return typing.get_origin(kind) is tuple
 
 
 def _checked_variant(value: Any, registry: Registry, path: str) -> Any:
@@ -103,32 +98,6 @@ def _checked_variant(value: Any, registry: Registry, path: str) -> Any:
     if getattr(type(value), "name", None) not in registry.names():
         raise FieldError(path, f"expected one of: {', '.join(registry.names())}, got {value!r}")
     return value
-
-
-_MISFIT = object()
-
-
-def _fit(value: Any, kind: Any) -> Any:
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        fits = (f for f in (_fit(value, a) for a in arguments) if f is not _MISFIT)
-        return next(fits, _MISFIT)
-    if origin is typing.Literal:
-        return value if value in arguments else _MISFIT
-    if origin is tuple:
-        items = [_fit(v, arguments[0]) for v in value] if isinstance(value, tuple | list) else [_MISFIT]
-        return _MISFIT if any(i is _MISFIT for i in items) else tuple(items)
-    if origin in (dict, Mapping):
-        return dict(value) if isinstance(value, Mapping) else _MISFIT
-    if kind is Any:
-        return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is int and isinstance(value, bool):
-        return _MISFIT
-    if isinstance(kind, type) and issubclass(kind, enum.Enum) and isinstance(value, str):
-        return next((member for member in kind if value in (member.name.lower(), member.value)), _MISFIT)
-    return value if isinstance(value, types.NoneType if kind is None else kind) else _MISFIT
 
 
 def _check_range(value: Any, field: dataclasses.Field) -> None:
@@ -141,58 +110,6 @@ def _check_range(value: Any, field: dataclasses.Field) -> None:
         if (low is not None and number < low) or (high is not None and number > high):
             bounds = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
             raise FieldError(field.name, f"{number} is out of range: {bounds}")
-
-
-def describe_type(kind: Any) -> str:
-    """A type in the words of the help text: 'int', 'int or none', 'one of: a, b', 'int,int,…'."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(describe_type(a) for a in arguments)
-    if origin is typing.Literal:
-        return "one of: " + ", ".join(str(a) for a in arguments)
-    if origin is tuple:
-        return f"{describe_type(arguments[0])},…"
-    if kind in (None, types.NoneType):
-        return "none"
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return "one of: " + ", ".join(member.name.lower() for member in kind)
-    return getattr(kind, "__name__", str(kind))
-
-
-# --- text from the command line ----------------------------------------------------------------------------------
-
-def parse_text(text: str, kind: Any) -> Any:
-    """The value that `text` spells for a field of type `kind`; ValueError where it spells none."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        return _parse_union(text, arguments)
-    if origin is typing.Literal:
-        return next((a for a in arguments if str(a) == text), text)
-    if origin is tuple:
-        inner = text.strip().removeprefix("(").removesuffix(")").strip().rstrip(",")
-        return tuple(parse_text(part.strip(), arguments[0]) for part in inner.split(",")) if inner else ()
-    if kind is bool:
-        spelled = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        return spelled.get(text.lower(), text)
-    if kind is int:
-        number = float(text) if any(c in text for c in ".eE") else int(text)
-        return int(number) if number == int(number) else text
-    if kind is float:
-        return float(text)
-    return text
-
-
-def _parse_union(text: str, arguments: tuple) -> Any:
-    if types.NoneType in arguments and text.lower() in ("none", "null", ""):
-        return None
-    for kind in arguments:
-        try:
-            value = parse_text(text, kind)
-        except ValueError:
-            continue
-        if _fit(value, kind) is not _MISFIT:
-            return value
-    return text
 
 
 # --- to JSON and back --------------------------------------------------------------------------------------------
@@ -335,7 +252,7 @@ def _parsed(value: Any, kind: Any, path: str) -> Any:
         parsed = parse_text(value, kind)
     except (ValueError, OverflowError):
         parsed = value
-    if _fit(parsed, kind) is _MISFIT:
+    if fit(parsed, kind) is MISFIT:
         raise FieldError(path, f"expected {describe_type(kind)}, got {value!r}."
                                f"{did_you_mean(value, map(str, typing.get_args(kind)))}")
     return parsed

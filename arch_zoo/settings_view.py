@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from arch_zoo.settings import Settings, describe_type, field_types, has_many, to_dict
+from arch_zoo.field_types import describe_type, has_many
+from arch_zoo.settings import Settings, field_types, to_dict
 
 
 def flatten(settings: Settings | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
