@@ -85,7 +85,7 @@ class Pair:
         self.prompts = [rng.integers(first, size, n).tolist() for n in LENGTHS]
 
     def theirs(self, prompts, **options) -> tuple[list[list[list[int]]], torch.Tensor | None]:
-        """(what generate writes behind each prompt, best first, scores of beams); padded on the left, or on the right for an encoder."""
+        """(what generate writes behind each prompt, best first, scores of beams); an encoder is padded on the right."""
         texts = [[*prompt, self.eos] if self.pairs else prompt for prompt in prompts]
         longest = max(map(len, texts))
         ids, mask = np.full((len(texts), longest), self.pad), np.zeros((len(texts), longest), int)
