@@ -18,7 +18,7 @@ from arch_zoo.objectives.translation import Translation
 from tests.parity.cases import BOTH, VOCABULARY, Case
 from tests.parity.reference import build, save, torch, transformers
 from tests.parity.test_parity import BY_NAME
-from tests.toy import ORDINARY, SIZE, tiny_config, toy_batch, toy_model, toy_vocabulary
+from tests.toy import SIZE, tiny_config, toy_batch, toy_model, toy_vocabulary
 
 pytestmark = pytest.mark.parity
 LENGTHS, TOKENS = (3, 7, 5, 4, 1, 6), 9
@@ -63,29 +63,37 @@ def vocabulary_of(case_options: dict, size: int) -> Vocabulary:
                       decoder_start_id=case_options.get("decoder_start_token_id"))
 
 
-def made_to_end(model, eos: int) -> None:
-    """Weights with which some texts end early: the head's row of EOS leans to where hidden states are."""
+def made_to_end(model, prompts: list[list[int]], pad: int, eos: int) -> None:
+    """Weights with which some texts end early: EOS goes before the token that is written least often."""
+    given = transformers.GenerationConfig(max_new_tokens=TOKENS, do_sample=False, pad_token_id=pad,
+                                          decoder_start_token_id=getattr(model.config, "decoder_start_token_id", None))
     with torch.no_grad():
+        written = torch.cat([model.generate(torch.tensor([p]), generation_config=given)[0, -TOKENS:] for p in prompts])
+        token = torch.bincount(written[written > eos]).where(torch.bincount(written[written > eos]) > 0, 99).argmin()
+        table = model.get_output_embeddings().weight
+        table[eos] = 1.02 * table[token]
         if getattr(model, "final_logits_bias", None) is not None:
-            model.final_logits_bias[0, eos] += 2.0
-        else:
-            table = model.get_output_embeddings().weight
-            table[eos] *= 2.5
+            model.final_logits_bias[0, eos] = model.final_logits_bias[0, token]
+
+
+def prompts_of(size: int) -> list[list[int]]:
+    """Random ordinary tokens."""
+    rng = np.random.default_rng(2)
+    return [rng.integers(3, size, n).tolist() for n in LENGTHS]
 
 
 class Pair:
     """A reference model and ours with the same weights, and prompts that both are given."""
 
-    def __init__(self, model, ours, options: dict, pairs: bool, first: int = 3, size: int = VOCABULARY):
+    def __init__(self, model, ours, options: dict, pairs: bool, size: int = VOCABULARY):
         self.model, self.pairs, self.pad, self.eos = model, pairs, options["pad_token_id"], options["eos_token_id"]
         module = ours.model.architecture.build(ours.model, ours.model.vocab_size, "float32")
         self.writer = Writer(Translation() if pairs else CausalLM(), ours.model.architecture, module, ours.parameters,
                              vocabulary_of(options, size), 24)
-        rng = np.random.default_rng(2)
-        self.prompts = [rng.integers(first, size, n).tolist() for n in LENGTHS]
+        self.prompts = prompts_of(size)
 
     def theirs(self, prompts, **options) -> tuple[list[list[list[int]]], torch.Tensor | None]:
-        """(what generate writes behind each prompt, best first, scores of beams); padded on the left, or on the right for an encoder."""
+        """(what generate writes behind each prompt, best first, scores of beams); an encoder is padded on the right."""
         texts = [[*prompt, self.eos] if self.pairs else prompt for prompt in prompts]
         longest = max(map(len, texts))
         ids, mask = np.full((len(texts), longest), self.pad), np.zeros((len(texts), longest), int)
@@ -111,7 +119,7 @@ def imported(request, tmp_path_factory):
     if case.name == "t5":  # the cache of transformers 5.23 has room for as many blocks as its encoder has
         case = dataclasses.replace(case, options=case.options | {"num_decoder_layers": case.options["num_layers"]})
     model = build(case, seed=3)
-    made_to_end(model, case.options["eos_token_id"])
+    made_to_end(model, prompts_of(VOCABULARY), case.options["pad_token_id"], case.options["eos_token_id"])
     ours = import_checkpoint(save(model, tmp_path_factory.mktemp("theirs")))
     start = {"decoder_start_token_id": model.config.decoder_start_token_id} if case.kind == BOTH else {}
     return Pair(model, ours, case.options | start, case.kind == BOTH)
@@ -191,7 +199,7 @@ def trained(request, tmp_path_factory):
     model = getattr(transformers, name).from_pretrained(home, attn_implementation="eager").eval()
     ours = import_checkpoint(home)
     pair = Pair(model, dataclasses.replace(ours, parameters=parameters), special, architecture == "encoder_decoder",
-                ORDINARY, SIZE)
+                SIZE)
     if architecture == "encoder_decoder":
         sources = np.asarray(batch.source.tokens)
         pair.prompts = [row[:list(row).index(toy.eos_id)].tolist() for row in sources[:6]]
