@@ -13,25 +13,25 @@ REFERENCES = ["a man is riding a horse .", "two dogs run on the grass .", "a wom
 
 def test_bleu_and_chrf_are_sacrebleus():
     scores = score_sequences(WRITTEN, REFERENCES)
-    assert scores["BLEU"].value == sacrebleu.corpus_bleu(WRITTEN, [REFERENCES]).score
-    assert scores["chrF"].value == sacrebleu.corpus_chrf(WRITTEN, [REFERENCES]).score
-    assert 0 < scores["BLEU"].value < 100 and scores["BLEU"].error is None
+    assert scores["bleu"].value == sacrebleu.corpus_bleu(WRITTEN, [REFERENCES]).score
+    assert scores["chrf"].value == sacrebleu.corpus_chrf(WRITTEN, [REFERENCES]).score
+    assert 0 < scores["bleu"].value < 100 and scores["bleu"].error is None
 
 
 def test_what_a_person_cites_has_the_signature():
     scores = score_sequences(WRITTEN, REFERENCES)
     version = sacrebleu.__version__
-    assert scores["BLEU"].text == (f"{scores['BLEU'].value:.2f}  nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|"
+    assert scores["bleu"].text == (f"BLEU {scores['bleu'].value:.2f}  nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|"
                                    f"version:{version}")
-    assert scores["chrF"].text.endswith(f"nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:{version}")
+    assert scores["chrf"].text.endswith(f"nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:{version}")
 
 
 def test_exact_match_is_a_share_with_its_error():
-    found = score_sequences(WRITTEN, REFERENCES)["exact match"]
-    assert found.value == 0.5 and found.text == "50.00% of 4"
+    found = score_sequences(WRITTEN, REFERENCES)["exact_match"]
+    assert found.value == 0.5 and found.text == "exact match 50.00% of 4"
     assert found.error == pytest.approx(math.sqrt(0.5 * 0.5 / 3))
-    assert score_sequences(["a b"], ["a b"])["exact match"].error is None
-    assert score_sequences(REFERENCES, REFERENCES)["BLEU"].value == pytest.approx(100)
+    assert score_sequences(["a b"], ["a b"])["exact_match"].error is None
+    assert score_sequences(REFERENCES, REFERENCES)["bleu"].value == pytest.approx(100)
 
 
 @pytest.mark.parametrize(("written", "reference", "same"), [

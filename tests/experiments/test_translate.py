@@ -70,8 +70,8 @@ def test_a_translation_for_each_line_and_scores_of_sacrebleu(ended):
     assert len(written) == 4
     bleu, chrf = sacrebleu.BLEU(), sacrebleu.CHRF()
     scores = [(metric.corpus_score(written, [references]).score, metric.get_signature()) for metric in (bleu, chrf)]
-    assert one["out"].splitlines() == [f"BLEU: {scores[0][0]:.2f}  {scores[0][1]}",
-                                       f"chrF: {scores[1][0]:.2f}  {scores[1][1]}", "exact match: 0.00% of 4"]
+    assert one["out"].splitlines() == [f"BLEU {scores[0][0]:.2f}  {scores[0][1]}",
+                                       f"chrF {scores[1][0]:.2f}  {scores[1][1]}", "exact match 0.00% of 4"]
     assert one["err"].startswith("4 lines in ") and one["err"].endswith(" → D/beams.txt\n")
 
 
