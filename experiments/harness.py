@@ -6,12 +6,15 @@
 The command is `lm_eval` itself and takes all its arguments: it has no way of its own to be told of another's models.
 """
 
+import os
+
 from experiments import program
 from experiments.environment import restart_in_fast_environment
 
 
 def main() -> None:
     """Hand over to the harness."""
+    os.environ.setdefault("DISABLE_MULTIPROC", "1")  # of its bootstraps: it would fork a process that has JAX's threads
     restart_in_fast_environment()
     import arch_zoo.interop.lm_eval_harness  # noqa: F401  registers the model
 
