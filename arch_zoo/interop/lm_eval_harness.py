@@ -108,6 +108,9 @@ class ArchZooLM(LM):
         knows no greedy decoding: False.
         """
         whole = self.arguments.pll is None
+        for request in requests:
+            if not request.args[1]:
+                raise UserError(f"{_where(request)}: an empty continuation has no probability")
         groups = [list(group) for _, group in itertools.groupby(enumerate(requests), key=_question_key)]
         questions = [Question(group[0][1].args[0], tuple(request.args[1] for _, request in group), _where(group[0][1]))
                      for group in groups]

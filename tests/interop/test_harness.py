@@ -267,7 +267,7 @@ def test_what_a_run_cannot_do_is_one_line(home):
         ArchZooLM(causal, Arguments(pll="original"))
     with pytest.raises(UserError, match="has no chat template; leave out --apply_chat_template"):
         asked(home, ArchZooLM(causal), "generation", apply_chat_template=True)
-    with pytest.raises(UserError, match="by_hand: document 3: a text without any token"):
+    with pytest.raises(UserError, match="by_hand: document 3: an empty continuation"):
         ArchZooLM(causal).loglikelihood([request("loglikelihood", "ba", "", doc_id=3)])
 
 
