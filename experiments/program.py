@@ -47,13 +47,18 @@ def run(main: Callable[..., int | None], about: str, config_class: type[Settings
             arguments = ((load or load_config)(source, overrides, config_class), remaining)
     except (UserError, flags.Error) as error:
         _fail(error, USAGE)
-    app.run(lambda _: sys.exit(_guarded(main, *arguments)), argv=[sys.argv[0]], flags_parser=lambda argv: argv)
+    _run(main, *arguments)
 
 
 def run_as_is(main: Callable[[], int | None]) -> None:
     """Run `main()` of a program that leaves all its arguments to a library that reads them itself."""
+    flags.FLAGS(sys.argv[:1])
     _show_progress()
-    sys.exit(_guarded(main))
+    _run(main)
+
+
+def _run(main: Callable[..., int | None], *arguments) -> None:
+    app.run(lambda _: sys.exit(_guarded(main, *arguments)), argv=[sys.argv[0]], flags_parser=lambda argv: argv)
 
 
 def _show_progress() -> None:

@@ -45,7 +45,7 @@ class ArchZooLM(LM):
         self.subject = Subject.of(run, self.arguments.tokens_per_batch)
         self.likelihood = _LIKELIHOODS[self.arguments.pll]
         self.route = self._route()
-        self._info: collections.Counter[str] = collections.Counter()
+        self._notes: collections.Counter[str] = collections.Counter()
 
     @classmethod
     def create_from_arg_obj(cls, arg_dict: Mapping[str, Any],
@@ -85,11 +85,12 @@ class ArchZooLM(LM):
             raise UserError(f"{self.run.workdir}: {label} is undefined for objective={self.subject.objective.name}: "
                             f"{reason}") from None
 
-    def _count(self, **counts: int) -> None:
-        """Note what was not as asked, and say it where there is any."""
-        self._info.update(counts)
-        if any(counts.values()):
-            logging.warning("%s", ", ".join(f"{name}: {count:,}" for name, count in counts.items()))
+    def _note_cuts(self, label: str, requests: int, tokens: Mapping[str, int]) -> None:
+        """Count what did not fit into the model, and say it where there is any."""
+        self._notes.update(tokens)
+        if tokens["truncated"]:
+            logging.warning("%s: %s of %s requests were too long for the model and lost %s tokens at their beginning",
+                            label, f"{tokens['truncated']:,}", f"{requests:,}", f"{tokens['truncated_tokens']:,}")
 
     def _said(self, kind: str, requests: Sequence[Instance], answers: Iterable[Any]) -> list[Any]:
         """The answers, kept for the harness's own cache as well."""
@@ -107,12 +108,15 @@ class ArchZooLM(LM):
         knows no greedy decoding: False.
         """
         whole = self.arguments.pll is None
+        for request in requests:
+            if not request.args[1]:
+                raise UserError(f"{_where(request)}: an empty continuation has no probability")
         groups = [list(group) for _, group in itertools.groupby(enumerate(requests), key=_question_key)]
         questions = [Question(group[0][1].args[0], tuple(request.args[1] for _, request in group), _where(group[0][1]))
                      for group in groups]
         with self._answering("loglikelihood") as subject:
             answers = ask(subject, questions, self.likelihood, greedy=whole)
-        self._count(**cuts(answers))
+        self._note_cuts("loglikelihood", len(requests), cuts(answers))
         if not whole:
             logging.warning("pseudo-log-likelihoods have no greedy decoding: numbers that need one, such as acc of "
                             "LAMBADA and exact_match, are 0 and mean nothing")
@@ -124,7 +128,10 @@ class ArchZooLM(LM):
         texts = [request.args[0] for request in requests]
         with self._answering("loglikelihood_rolling") as subject:
             scored = Perplexity(length=self.arguments.length).scored(subject, self.route, texts)
-        self._count(tokens_that_nothing_predicts=scored.unscored)
+        self._notes["unscored_tokens"] += scored.unscored
+        if scored.unscored:
+            logging.warning("loglikelihood_rolling: %s first tokens of texts were not scored: the tokenizer has no BOS "
+                            "to predict them from", f"{scored.unscored:,}")
         sums = np.bincount(scored.documents, -scored.nats, minlength=len(texts))
         return self._said("loglikelihood_rolling", requests, sums.tolist())
 
@@ -133,19 +140,20 @@ class ArchZooLM(LM):
         alike: dict[Generation, list[int]] = collections.defaultdict(list)
         for number, request in enumerate(requests):
             alike[generation(request.args[1], self.arguments.max_gen_toks)].append(number)
-        written, done = [""] * len(requests), 0
+        written, lost = [""] * len(requests), []
         said = counter("generate_until", len(requests), "texts")
         with self._answering("generate_until") as subject:
             writer = TextWriter(subject.run, self.arguments.rows)
             for how, numbers in alike.items():
                 whole = [writer.context(requests[number].args[0]) for number in numbers]
                 contexts = [writer.writer.fitted(context, how.max_tokens) for context in whole]
-                lost = [len(a) - len(b) for a, b in zip(whole, contexts, strict=True)]
-                self._count(truncated=sum(n > 0 for n in lost), truncated_tokens=sum(lost))
+                lost += [len(a) - len(b) for a, b in zip(whole, contexts, strict=True)]
                 texts = writer.write_behind(contexts, how.max_tokens, how.sampling, how.stops)
                 for number, text in zip(numbers, texts, strict=True):
                     written[number] = text
-                said(done := done + len(numbers))
+                said(len(lost))
+        self._note_cuts("generate_until", len(requests),
+                        {"truncated": sum(n > 0 for n in lost), "truncated_tokens": sum(lost)})
         return self._said("generate_until", requests, written)
 
     # --- what the harness asks about the model -----------------------------------------------------------------------
@@ -154,7 +162,7 @@ class ArchZooLM(LM):
         """What stands beside the numbers in the harness's results."""
         return {"objective": self.subject.objective.name, "how": self.route.words,
                 "rolling": f"windows of {self.arguments.length} tokens, not overlapping",
-                "tokenizer_sha256": self.run.tokenizer.sha256, "notes": dict(self._info)}
+                "tokenizer_sha256": self.run.tokenizer.sha256, "notes": dict(self._notes)}
 
     @property
     def tokenizer_name(self) -> str:

@@ -138,7 +138,7 @@ def encoded(tokenizer: Tokenizer, questions: Iterable[Question]) -> Iterator[tup
         wholes = iter(tokenizer.encode_batch([q.context + text for q in chunk for text in q.alternatives]))
         for question, context in zip(chunk, contexts, strict=True):
             own = [next(wholes) for _ in question.alternatives]
-            if not all(own) or not all(question.alternatives):
+            if not all(own):
                 raise UserError(f"{question.where}: a text without any token cannot be scored")
             start = min(len(context), *(_shared(context, ids) for ids in own), *(len(ids) - 1 for ids in own))
             yield own[0][:start], [ids[start:] for ids in own]

@@ -13,6 +13,7 @@ from arch_zoo.errors import UserError
 from arch_zoo.generation.sampling import Sampling
 from arch_zoo.generation.texts import TextWriter
 from arch_zoo.interop.harness_arguments import Arguments
+from arch_zoo.settings import override
 from arch_zoo.tasks.base import Subject
 from arch_zoo.tasks.blimp import Blimp
 from arch_zoo.tasks.lambada import Lambada
@@ -22,16 +23,18 @@ from arch_zoo.training.trained import open_run
 from tests import runs
 from tests.evaluation.toy_text import lines
 from tests.runs import many
+from tests.toy import toy_batch
 
 pytest.importorskip("lm_eval", reason="the extra harness is not installed: pip install 'arch_zoo[harness]'")
 import lm_eval
 from lm_eval.api.instance import Instance
+from lm_eval.tasks import TaskManager
 
 from arch_zoo.interop.lm_eval_harness import ArchZooLM
 
 pytestmark = pytest.mark.parity
-ARMS = {"causal": {}, "prefix": {"model__architecture": "encoder_decoder", "objective": "prefix_lm"},
-        "masked": {"model__architecture": "encoder_only", "objective": "masked_lm"}}
+ARMS = {"causal": {}, "prefix": {"model.architecture": "encoder_decoder", "objective": "prefix_lm"},
+        "masked": {"model.architecture": "encoder_only", "objective": "masked_lm"}}
 PAIRS = [("kalin mona tenpi", "mona kalin tenpi"), ("A bapi dena.", "A dena bapi."), ("wenru, lomo", "lomo wenru,"),
          ("seka", "seka na")]
 PASSAGES = ["balin dena kimo", "mura lopi sena torka", "An unknown word, ünïcode"]
@@ -45,12 +48,11 @@ WAYS = [{"until": ["na"], "max_gen_toks": 6, "do_sample": False, "temperature": 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A folder with three runs, the files of our tasks, and the same as tasks of the harness."""
+    """A folder with a run, the files of our tasks, and the same as tasks of the harness."""
     home = tmp_path_factory.mktemp("harness")
     corpus = runs.write_corpus(home / "corpus.txt")
-    trained = many([("experiments.train", runs.tiny_flags(corpus, home / name, steps=2, **changes))
-                    for name, changes in ARMS.items()])
-    assert [ended["code"] for ended in trained] == [0, 0, 0], trained
+    ended = runs.train(runs.tiny_flags(corpus, home / "run", steps=2))
+    assert ended.returncode == 0, ended.stderr
     lines(home / "blimp.jsonl", *({"sentence_good": good, "sentence_bad": bad, "UID": "all"} for good, bad in PAIRS))
     lines(home / "lambada.jsonl", *({"text": text} for text in PASSAGES))
     lines(home / "multiple_choice.jsonl",
@@ -86,18 +88,23 @@ def tasks(home) -> dict[str, dict]:
     return {one["task"]: one for one in found}
 
 
-def opened(home, name, changes=None):
-    """The run, with parameters that are far from uniform."""
-    run = open_run(home / name, changes)
-    leaves, tree = jax.tree.flatten(run.parameters)
-    rng = np.random.default_rng(0)
-    noisy = [leaf + rng.normal(0, 0.3, leaf.shape).astype(np.float32) for leaf in leaves]
-    return dataclasses.replace(run, parameters=jax.tree.unflatten(tree, noisy))
+def opened(home, name):
+    """The run, or what it would be as another arm, with parameters that make predictions far from uniform."""
+    run = open_run(home / "run")
+    config = override(run.config, ARMS[name])
+    architecture = config.model.architecture
+    model = architecture.build(config.model, len(run.parameters["embedding"]["token_embedding"]), config.dtype)
+    batch, rng = toy_batch(config), np.random.default_rng(0)
+    shapes = jax.eval_shape(lambda key: model.init(key, batch, architecture.visibility, train=False)["params"],
+                            jax.random.key(0))
+    parameters = jax.tree.map(lambda leaf: rng.normal(0, 0.4, leaf.shape).astype(np.float32), shapes)
+    return dataclasses.replace(run, config=config, model=model, parameters=parameters)
 
 
-def asked(home, model, *names) -> dict:
-    """What the harness reports of these tasks."""
-    return lm_eval.simple_evaluate(model, tasks=[tasks(home)[f"my_{name}"] for name in names], bootstrap_iters=0)
+def asked(home, model, *names, **options) -> dict:
+    """What the harness reports of these tasks, without a look at the thousands that it comes with."""
+    return lm_eval.simple_evaluate(model, tasks=[tasks(home)[f"my_{name}"] for name in names], bootstrap_iters=0,
+                                   task_manager=TaskManager(include_defaults=False), **options)
 
 
 def responses(report, name) -> list[list]:
@@ -169,7 +176,7 @@ def test_perplexity(home, both):
     assert results["byte_perplexity,none"] == pytest.approx(2 ** bits, rel=1e-5)
     assert results["word_perplexity,none"] == pytest.approx(values[f"word_perplexity_windows_{LENGTH}"], rel=1e-5)
     other = document_nats(task.replace(length=LENGTH - 1), subject)
-    assert not np.allclose(found[0], other[0], rtol=1e-3), "the protocol should show in the numbers"
+    assert not np.allclose(found[0], other[0], rtol=1e-4), "the protocol should show in the numbers"
 
 
 def test_the_report_says_how_texts_were_scored(both):
@@ -229,10 +236,9 @@ def test_what_is_too_long_is_cut_on_the_left_and_counted(home, caplog):
     with caplog.at_level(logging.WARNING):
         (nats, _), (short, _) = model.loglikelihood([
             request("loglikelihood", context, "mura", doc_id=0), request("loglikelihood", "balin", " mura", doc_id=1)])
-    kept = run.tokenizer.encode(context.rstrip())[-(limit - 8):]
-    assert math.isfinite(nats) and nats != short and kept
+    assert math.isfinite(nats) and nats != short
     assert model.get_model_info()["notes"]["truncated"] == 1
-    assert len([record for record in caplog.records if "truncated" in record.message]) == 1
+    assert len([one for one in caplog.records if "1 of 2 requests were too long for the model" in one.message]) == 1
     way = {"until": [], "max_gen_toks": 4}
     text, = model.generate_until([request("generate_until", context, way)])
     ids = run.tokenizer.encode(context)
@@ -260,8 +266,8 @@ def test_what_a_run_cannot_do_is_one_line(home):
     with pytest.raises(UserError, match="has a likelihood from left to right and no pseudo-log-likelihood"):
         ArchZooLM(causal, Arguments(pll="original"))
     with pytest.raises(UserError, match="has no chat template; leave out --apply_chat_template"):
-        lm_eval.simple_evaluate(ArchZooLM(causal), tasks=[tasks(home)["my_generation"]], apply_chat_template=True)
-    with pytest.raises(UserError, match="by_hand: document 3: a text without any token"):
+        asked(home, ArchZooLM(causal), "generation", apply_chat_template=True)
+    with pytest.raises(UserError, match="by_hand: document 3: an empty continuation"):
         ArchZooLM(causal).loglikelihood([request("loglikelihood", "ba", "", doc_id=3)])
 
 
@@ -271,16 +277,11 @@ def test_the_command(home):
         return ("experiments.harness", ["--model", "arch_zoo", "--model_args", arguments, "--include_path",
                                         str(home / "tasks"), "--tasks", "my_blimp,my_perplexity", *more])
 
-    causal, masked = f"workdir={home / 'causal'}", f"workdir={home / 'masked'}"
-    works, by_objective, unknown, bare, nowhere = many([
-        command(f"{causal},length=8", "--batch_size", "4", "--output_path", str(home / "out"), "--limit", "3"),
-        command(f"{causal},objective=prefix_lm,length=8", "--limit", "2"),
-        command(f"{causal},tokens_per_bach=3"), command(masked), command(f"workdir={home / 'nowhere'}")],
-        ("lm_eval.evaluator", "arch_zoo.interop.lm_eval_harness"))
+    run = f"workdir={home / 'run'}"
+    works, wrong = many([command(f"{run},length=8", "--batch_size", "4", "--output_path", str(home / "out")),
+                         command(f"{run},pll=original")], ("lm_eval.evaluator", "arch_zoo.interop.lm_eval_harness"))
     assert works["code"] == 0 and "|my_perplexity|" in works["out"], works["err"]
     assert list((home / "out").rglob("results_*.json"))
-    assert by_objective["code"] == 0, by_objective["err"]
-    for ended, message in ((unknown, "--model_args tokens_per_bach: there is no such field"),
-                           (bare, "pll=original or pll=within_word"), (nowhere, "not the directory of a run")):
-        assert ended["err"].splitlines()[-1].startswith("harness: "), ended["err"]
-        assert message in ended["err"].splitlines()[-1] and "Traceback" not in ended["err"] and ended["code"] == 1
+    said = wrong["err"].splitlines()[-1]  # the harness's own log stands before it
+    assert said.startswith("harness: --model_args pll=original: objective=causal_lm has a likelihood"), wrong["err"]
+    assert wrong["code"] == 1 and "Traceback" not in wrong["err"]

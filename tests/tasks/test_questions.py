@@ -30,6 +30,11 @@ def test_context_and_alternative_are_encoded_as_one_text():
     assert parted[2] == ([ord(c) for c in "x y"], [[ord(" "), 2]])
 
 
+def test_white_space_before_an_alternative_belongs_to_it():
+    (context, [ids]), = encoded(Letters(), [Question("xy  ", ("z",), "")])
+    assert (context, ids) == ([ord("x"), ord("y")], [ord(" "), ord(" "), ord("z")])
+
+
 def test_an_alternative_has_at_least_one_token():
     for context, texts in (("xy", ("",)), ("", ("", "a")), ("xy", ("a", ""))):
         with pytest.raises(UserError, match="f:3: a text without any token"):
