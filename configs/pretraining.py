@@ -1,7 +1,7 @@
 """A small causal language model on several corpora of English at once: the start of the fine-tunings in docs.
 
 Reason: CoLA and SST-2 are too small to learn English from; four million words of essays, news, reviews, speeches and
-  talk, read once and a half, are what two cores read in a quarter of an hour.
+  talk, of which not quite all is read once, are what two cores read in a quarter of an hour.
 Command: python -m experiments.train --config=configs/pretraining.py:DIR --workdir=runs/pretrained
   DIR holds brown.txt, abc.txt, movie_reviews.txt, state_union.txt and webtext.txt, with blank lines between documents.
 Expected: see docs/fine_tuning.md
@@ -18,7 +18,7 @@ def get_config(where: str = "") -> RunConfig:
         raise UserError("name the folder of the corpora behind a colon: --config=configs/pretraining.py:DIR")
     first, *others = (f"{where}/{name}.txt" for name in CORPORA)
     return RunConfig(
-        steps=1600, batch_size=32, log_every=50, evaluate_every=400, evaluate_batches=20, checkpoint_every=400,
+        steps=900, batch_size=32, log_every=50, evaluate_every=300, evaluate_batches=20, checkpoint_every=300,
         model=ModelConfig(width=128, depth=4, heads=4, activation="relu", position="rotary"),
         data=DataConfig(corpus=first, mixed_with=tuple(others), length=128,
                         tokenizer=TokenizerConfig(vocab_size=4096)),
