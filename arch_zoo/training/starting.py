@@ -8,7 +8,6 @@ import numpy as np
 
 from arch_zoo.errors import UserError
 from arch_zoo.tensor_files import TensorFiles, flatten_tree, nest, write_tensors
-from arch_zoo.training.checkpoints import read_parameters
 
 PARAMETERS = "parameters"  # the directory, within a run's, of parameters that it was given
 
@@ -21,6 +20,8 @@ def write_given_parameters(workdir: pathlib.Path, parameters: Mapping[str, Any])
 
 def load_parameters(workdir: pathlib.Path) -> dict[str, Any]:
     """NumPy parameters of a run: of its newest checkpoint, or else those it was given; UserError where it has none."""
+    from arch_zoo.training.checkpoints import read_parameters  # Orbax is slow to import, and --help can do without
+
     reached = read_parameters(workdir / "checkpoints")
     if reached is not None:
         return reached

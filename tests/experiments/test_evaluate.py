@@ -176,4 +176,4 @@ def test_what_cannot_be_is_one_line(refused, case):
 def test_help_names_the_tasks():
     ended, = many([(EVALUATE, ["--help"])], PRELOAD)
     assert (ended["code"], ended["err"]) == (0, "")
-    assert "blimp, cloze, lambada, multiple_choice, perplexity" in ended["out"] and "--data=" in ended["out"]
+    assert "blimp, cloze, exact_match, fine_tuned, lambada" in ended["out"] and "--data=" in ended["out"]
