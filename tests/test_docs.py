@@ -4,7 +4,6 @@ Blocks marked `python` that begin with a path are saved there, blocks marked `sh
 Runs are made shorter; everything else is as printed.
 """
 
-import os
 import pathlib
 import re
 import shlex
@@ -14,6 +13,7 @@ import sys
 
 import pytest
 
+from experiments.environment import fast_environment
 from experiments.inspection.matrix import compatibility, markdown
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -51,8 +51,10 @@ def copy(tmp_path):
 
 def follow(page: str, found: list[tuple[str, str]], copy: pathlib.Path) -> None:
     """Do what the blocks say in the copy; AssertionError at the first command that fails."""
-    environment = {**os.environ, "TFDS_DATA_DIR": str(copy / "tfds"), "PYTHONPATH": str(copy),
-                   "XLA_FLAGS": "--xla_backend_optimization_level=0"}  # one device, as a reader has
+    # One device, as a reader has; and what programs set for themselves, so that none starts twice.
+    environment = fast_environment() | {
+        "TFDS_DATA_DIR": str(copy / "tfds"), "PYTHONPATH": str(copy),
+        "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_prefer_vector_width=512"}
     for kind, text in found:
         if kind == "python" and (path := re.match(r"# (\S+\.py)\n", text)):
             (copy / path[1]).write_text(text)
