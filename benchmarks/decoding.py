@@ -22,6 +22,7 @@ BATCHES = flags.DEFINE_list("batches", ["1", "16"], "rows that are written at on
 PROMPT = flags.DEFINE_integer("prompt", 64, "tokens of each prompt", lower_bound=1)
 TOKENS = flags.DEFINE_integer("tokens", 64, "tokens written in each row", lower_bound=2)
 ROUNDS = flags.DEFINE_integer("rounds", 3, "how often each is timed", lower_bound=1)
+BOS, EOS = 5, 1  # of these, prompts have the first or the last; no row writes the other
 OUT = flags.DEFINE_string("out", None, "also write the table to this file")
 
 
@@ -43,6 +44,10 @@ def main(config: RunConfig, arguments: list[str]) -> None:
         export_checkpoint(pathlib.Path(folder), model, parameters)
         for batch in map(int, BATCHES.value):
             prompts = rng.integers(10, model.vocab_size - 10, (batch, PROMPT.value))
+            if model.architecture.stacks == 1:
+                prompts[:, 0] = BOS
+            else:
+                prompts[:, -1] = EOS  # of the source, to which the objective adds it
             ours, theirs = make_ours(config, parameters, prompts), make_theirs(folder, model, prompts)
             same = np.mean(ours() == theirs())  # compiles, and warms up
             seconds = [(timed(ours), timed(theirs)) for _ in range(ROUNDS.value)]
@@ -74,14 +79,11 @@ def make_ours(config: RunConfig, parameters, prompts):
 
     model = config.model
     decoder = model.architecture.stacks == 1
-    roles = {"pad": 0, "unk": None, "bos": int(prompts[0, 0]) if decoder else None, "eos": 1, "mask": None}
-    vocabulary = make_vocabulary([b"x"] * model.vocab_size, roles, [], [0, 1])
+    roles = {"pad": 0, "unk": None, "bos": BOS if decoder else None, "eos": EOS, "mask": None}
+    vocabulary = make_vocabulary([b"x"] * model.vocab_size, roles, [], [0, EOS])
     objective = OBJECTIVES.get("causal_lm")() if decoder else Translation()
     writer = Writer(objective, model.architecture, model.architecture.build(model, model.vocab_size, "float32"),
                     parameters, vocabulary, rows=len(prompts))
-    prompts[:, 0] = prompts[0, 0] if decoder else prompts[:, 0]
-    if not decoder:
-        prompts[:, -1] = 1  # a source ends in EOS, which the objective adds
     contexts = (prompts[:, 1:] if decoder else prompts[:, :-1]).tolist()
     return lambda: np.array([row + [-1] * (TOKENS.value - len(row)) for row in
                              writer.write(contexts, TOKENS.value, Sampling())])

@@ -8,19 +8,16 @@ Expected: see docs/translation.md
 """
 
 from arch_zoo.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TokenizerConfig
-from arch_zoo.errors import UserError
 from arch_zoo.objectives.translation import Translation
 
 
-def get_config(where: str = "") -> RunConfig:
-    if not where:
-        raise UserError("name the folder of the corpus behind a colon: --config=configs/scan.py:DIR")
+def get_config(folder: str) -> RunConfig:
     return RunConfig(
         steps=3500, batch_size=8, log_every=50, evaluate_every=500, evaluate_batches=20, checkpoint_every=500,
         objective=Translation(label_smoothing=0.0, target_length=256),
         model=ModelConfig(architecture="encoder_decoder", width=128, depth=2, heads=4, mlp_dim=256, activation="relu",
                           position="rotary", residual_dropout=0.1),
-        data=DataConfig(corpus=f"parallel:{where}/tasks_*_simple.txt", length=64,
+        data=DataConfig(corpus=f"parallel:{folder}/tasks_*_simple.txt", length=64,
                         tokenizer=TokenizerConfig(kind="bpe", vocab_size=420, sentinels=1)),
         optimizer=OptimizerConfig(learning_rate=2e-3, warmup_steps=200, final_fraction=0.02, weight_decay=0.01),
     )

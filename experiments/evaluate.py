@@ -14,7 +14,7 @@ import time
 from absl import flags, logging
 
 from arch_zoo.errors import UserError
-from experiments import program
+from experiments import asking, program
 from experiments.environment import restart_in_fast_environment
 from experiments.evaluation import request
 
@@ -23,20 +23,17 @@ DATA = flags.DEFINE_string("data", None, "folder in which each task finds its ow
 LIMIT = flags.DEFINE_integer("limit", None, "examples of each task, or of each of its parts, at most", lower_bound=1)
 
 
-def main(asked: request.Request, arguments: list[str]) -> None:
+def main(asked: asking.Request, arguments: list[str]) -> None:
     """Open the run, ask it each task, write and show what came of it."""
-    if WORKDIR.value is None:
-        raise UserError("--workdir=DIR is required: the directory of the run")
-    if not asked.tasks:
+    workdir = asking.require_workdir(WORKDIR.value)
+    if not asked.how.tasks:
         raise UserError("--tasks=NAME,… is required: what to measure; python -m experiments.evaluate --help lists them")
     restart_in_fast_environment()
     from arch_zoo.objectives.base import Undefined
     from arch_zoo.tasks.base import Subject, labels
-    from arch_zoo.training.trained import open_predicting_run
 
-    workdir, tasks = pathlib.Path(WORKDIR.value), request.with_data(asked.tasks, DATA.value, LIMIT.value)
-    run = open_predicting_run(workdir, asked.changes)
-    program.use_compilation_cache(run.config.data.cache_dir)
+    tasks = request.with_data(asked.how.tasks, DATA.value, LIMIT.value)
+    run = asking.open_predicting(WORKDIR.value, asked.changes)
     undefined, asked_run = [], Subject.of(run)
     for label, task in zip(labels(tasks), tasks, strict=True):
         logging.info("%s: %s", workdir, label)
@@ -72,4 +69,5 @@ def show_and_write(directory: pathlib.Path, task, outcome, subject, seconds: flo
 
 
 if __name__ == "__main__":
-    program.run(main, __doc__, request.EvaluateConfig, aliases=request.ALIASES, load=request.load)
+    program.run(main, __doc__, request.EvaluateConfig, aliases=asking.aliases(request.EvaluateConfig),
+                load=asking.load)

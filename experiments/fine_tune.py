@@ -13,9 +13,8 @@ import pathlib
 from absl import flags
 
 from arch_zoo.analysis.statistics import format_number
-from arch_zoo.errors import UserError
 from arch_zoo.fine_tuning.config import FineTuneConfig
-from experiments import program
+from experiments import asking, program
 from experiments.environment import restart_in_fast_environment
 
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run (required)")
@@ -26,13 +25,12 @@ ALIASES |= {name: f"answer.{name}" for name in ("visibility", "pool", "streams")
 
 def main(config: FineTuneConfig, arguments: list[str]) -> None:
     """Learn with each seed, then print what came of it."""
-    if WORKDIR.value is None:
-        raise UserError("--workdir=DIR is required: the directory of the run")
+    workdir = asking.require_workdir(WORKDIR.value)
     restart_in_fast_environment()
     from arch_zoo.fine_tuning.seeds import Experiment
     from arch_zoo.training.trained import open_run
 
-    run = open_run(pathlib.Path(WORKDIR.value).expanduser())
+    run = open_run(workdir)
     program.use_compilation_cache(run.config.data.cache_dir)
     experiment = Experiment.of(run, config)
     print(_report(experiment.results(), experiment.folder))

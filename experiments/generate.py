@@ -12,16 +12,15 @@ import dataclasses
 import json
 import sys
 
-from absl import flags, logging
+from absl import flags
 
 from arch_zoo.errors import UserError
 from arch_zoo.generation.beam import BeamSearch
 from arch_zoo.generation.sampling import Sampling
 from arch_zoo.generation.unmasking import Unmasking
 from arch_zoo.settings import FieldError, Settings, setting
-from experiments import program
+from experiments import asking, program
 from experiments.environment import restart_in_fast_environment
-from experiments.generation import request
 
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run (required)")
 PROMPT = flags.DEFINE_multi_string("prompt", [], "what stands before the text; several may be given")
@@ -49,9 +48,9 @@ class GenerateConfig(Settings):
                                              "options of sampling, or beam")
 
 
-def main(asked: request.Request, arguments: list[str]) -> None:
+def main(asked: asking.Request, arguments: list[str]) -> None:
     """Write, and show it."""
-    prompts = [*PROMPT.value, *([] if INPUT.value is None else request.lines_of_file("input", INPUT.value))]
+    prompts = [*PROMPT.value, *([] if INPUT.value is None else asking.lines_of_file("input", INPUT.value))]
     if not prompts:
         raise UserError("--prompt=TEXT or --input=FILE is required: what stands before the text")
     if SAMPLES.value > 1 and asked.how.sampling.temperature == 0:
@@ -61,7 +60,7 @@ def main(asked: request.Request, arguments: list[str]) -> None:
     restart_in_fast_environment()
     from arch_zoo.objectives.base import Undefined
 
-    run = request.open_writer(WORKDIR.value, asked.changes)
+    run = asking.open_predicting(WORKDIR.value, asked.changes)
     refuse_idle_options(run, asked.how)
     try:
         if OUTPUT.value is None and len(prompts) == SAMPLES.value == 1:
@@ -89,6 +88,7 @@ def refuse_idle_options(run, how: GenerateConfig) -> None:
 
 def texts(run, prompts: list[str], how: GenerateConfig) -> list[dict]:
     """{"prompt", "text", …} for each prompt and sample."""
+    from arch_zoo.evaluation.progress import counter
     from arch_zoo.generation.texts import TextFiller, TextWriter, fills_in
 
     asked = [prompt for prompt in prompts for _ in range(SAMPLES.value)]
@@ -97,10 +97,7 @@ def texts(run, prompts: list[str], how: GenerateConfig) -> list[dict]:
         return [{"prompt": prompt, "text": text} for prompt, text in zip(asked, found, strict=True)]
     writer = TextWriter(run, max(ROWS.value, how.search.beam))
     if how.search.beam > 1:
-        def progress(done: int) -> None:
-            logging.info("%d/%d prompts", done, len(asked))
-
-        best = writer.best(asked, MAX_TOKENS.value, how.search, progress if len(asked) > ROWS.value else lambda _: None)
+        best = writer.best(asked, MAX_TOKENS.value, how.search, counter("searching", len(asked), "prompts"))
         return [{"prompt": prompt, "text": hypotheses[0][0], "score": hypotheses[0][1],
                  "others": [{"text": text, "score": score} for text, score in hypotheses[1:]]}
                 for prompt, hypotheses in zip(asked, best, strict=True)]
@@ -139,4 +136,4 @@ def show_or_write(prompts: list[str], found: list[dict]) -> None:
 
 
 if __name__ == "__main__":
-    program.run(main, __doc__, GenerateConfig, aliases=request.aliases(GenerateConfig), load=request.loader("generate"))
+    program.run(main, __doc__, GenerateConfig, aliases=asking.aliases(GenerateConfig), load=asking.load)

@@ -194,8 +194,11 @@ def _from_file(source: str) -> Settings:
         specification.loader.exec_module(module)
         if not hasattr(module, "get_config"):
             raise UserError("it defines no get_config()")
-        if colon and not inspect.signature(module.get_config).parameters:
+        takes = inspect.signature(module.get_config).parameters
+        if colon and not takes:
             raise UserError(f"its get_config() takes no argument, {argument!r} was given")
+        if needed := [name for name, one in takes.items() if one.default is one.empty and not argument]:
+            raise UserError(f"it needs an argument behind a colon: --config={path_text}:{needed[0].upper()}")
         return module.get_config(argument) if colon else module.get_config()
     except UserError as error:
         raise UserError(f"{path}: {error}") from None

@@ -15,9 +15,8 @@ from absl import flags, logging
 from arch_zoo.errors import UserError
 from arch_zoo.generation.beam import BeamSearch
 from arch_zoo.settings import Settings, setting
-from experiments import program
+from experiments import asking, program
 from experiments.environment import restart_in_fast_environment
-from experiments.generation import request
 
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run (required)")
 INPUT = flags.DEFINE_string("input", None, "the sources, one a line (required)")
@@ -34,12 +33,12 @@ class TranslateConfig(Settings):
     search: BeamSearch = setting(BeamSearch, "beam search")
 
 
-def main(asked: request.Request, arguments: list[str]) -> None:
+def main(asked: asking.Request, arguments: list[str]) -> None:
     """Translate, write, score."""
     if INPUT.value is None:
         raise UserError("--input=FILE is required: the sources, one a line")
-    sources = request.lines_of_file("input", INPUT.value)
-    references = None if REFERENCE.value is None else request.lines_of_file("reference", REFERENCE.value)
+    sources = asking.lines_of_file("input", INPUT.value)
+    references = None if REFERENCE.value is None else asking.lines_of_file("reference", REFERENCE.value)
     if references is not None and len(references) != len(sources):
         raise UserError(f"--reference={REFERENCE.value} has {len(references):,} lines, --input={INPUT.value} "
                         f"{len(sources):,}; they must correspond")
@@ -50,7 +49,7 @@ def main(asked: request.Request, arguments: list[str]) -> None:
     from arch_zoo.generation.texts import TextWriter
     from arch_zoo.objectives.base import Undefined
 
-    run = request.open_writer(WORKDIR.value, asked.changes)
+    run = asking.open_predicting(WORKDIR.value, asked.changes)
     if not run.config.objective.reads_pairs:
         raise UserError(f"{WORKDIR.value}: objective={run.config.objective.name} is not trained on pairs of texts; "
                         f"for an imported model that is, --objective=translation")
@@ -74,5 +73,4 @@ def main(asked: request.Request, arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    program.run(main, __doc__, TranslateConfig, aliases=request.aliases(TranslateConfig),
-                load=request.loader("translate"))
+    program.run(main, __doc__, TranslateConfig, aliases=asking.aliases(TranslateConfig), load=asking.load)

@@ -92,12 +92,7 @@ def _run(writer: Writer, config: BeamSearch, parameters: Any, begun: Writing) ->
     """(scores [b, k], tokens [b, k, n]) of the best, best first."""
     k, (b, n) = config.beam, begun.tokens_bn.shape
     alone_k = jnp.where(jnp.arange(k) == 0, 0.0, _NEVER)  # in the beginning all are the same
-    repeat = functools.partial(jnp.repeat, repeats=k, axis=0)
-    rows = begun.cache.replace(segment_ids_bk=repeat(begun.cache.segment_ids_bk),
-                               positions_bk=repeat(begun.cache.positions_bk), prefix_bk=repeat(begun.cache.prefix_bk),
-                               blocks=jax.tree.map(repeat, begun.cache.blocks))
-    if rows.source_segment_ids_bs is not None:
-        rows = rows.replace(source_segment_ids_bs=repeat(rows.source_segment_ids_bs))
+    rows = jax.tree.map(lambda x: jnp.repeat(x, k, axis=0) if x.ndim else x, begun.cache)
     nothing_bkn = jnp.full((b, k, n), writer.vocabulary.pad_id)
     beams = _Beams(rows, jnp.repeat(begun.logits_bv[:, None], k, axis=1), begun.position_b,
                    jnp.broadcast_to(alone_k, (b, k)), nothing_bkn, jnp.full((b, k), _NEVER), nothing_bkn, begun.step)

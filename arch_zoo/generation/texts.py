@@ -15,10 +15,9 @@ from arch_zoo.training.trained import TrainedRun
 _GAP = re.compile(r"\[MASK(?::([1-9]\d*))?\]")
 
 
-def make_writer(run: TrainedRun, rows: int = 16) -> Writer:
-    """The run's model, by the objective it is asked by."""
-    return Writer(run.config.objective, run.config.model.architecture, run.model, run.parameters,
-                  run.tokenizer.vocabulary, rows)
+def _asked(run: TrainedRun) -> tuple:
+    """What writers and fillers are made of: the run's model, and the objective it is asked by."""
+    return (run.config.objective, run.config.model.architecture, run.model, run.parameters, run.tokenizer.vocabulary)
 
 
 @dataclasses.dataclass
@@ -29,7 +28,7 @@ class TextWriter:
     rows: int = 16
 
     def __post_init__(self):
-        self.writer = make_writer(self.run, self.rows)
+        self.writer = Writer(*_asked(self.run), self.rows)
         self._searchers: dict[BeamSearch, BeamSearcher] = {}
 
     def context(self, prompt: str) -> list[int]:
@@ -95,9 +94,7 @@ class TextFiller:
     rows: int = 16
 
     def __post_init__(self):
-        run = self.run
-        self.filler = Filler(run.config.objective, run.config.model.architecture, run.model, run.parameters,
-                             run.tokenizer.vocabulary, self.rows)
+        self.filler = Filler(*_asked(self.run), self.rows)
 
     def ids(self, text: str) -> list[int]:
         """The ids of a text with gaps; Undefined where it has none. A space before a gap belongs to what fills it."""

@@ -67,8 +67,8 @@ class Writer:
         order = sorted(range(len(contexts)), key=lambda i: len(contexts[i]))
         for start in range(0, len(order), self.rows):
             group = order[start:start + self.rows]
-            for _, tokens in self._stream([contexts[i] for i in group], group, max_tokens, sampling or Sampling(),
-                                          stop_ids, finished, _STEPS):
+            for tokens in self._stream([contexts[i] for i in group], group, max_tokens, sampling or Sampling(),
+                                       stop_ids, finished, _STEPS):
                 for i, row in zip(group, tokens, strict=True):
                     written[i] = row
         return written
@@ -76,7 +76,7 @@ class Writer:
     def stream(self, context: Sequence[int], max_tokens: int, sampling: Sampling | None = None,
                stop_ids: Collection[int] = ()) -> Iterator[list[int]]:
         """What has been written so far, after every token."""
-        for _, tokens in self._stream([context], [0], max_tokens, sampling or Sampling(), stop_ids, None, 1):
+        for tokens in self._stream([context], [0], max_tokens, sampling or Sampling(), stop_ids, None, 1):
             yield tokens[0]
 
     def fitted(self, context: Sequence[int], max_tokens: int) -> Sequence[int]:
@@ -94,14 +94,12 @@ class Writer:
                 return context
             context = context[excess:]
 
-    def begin(self, contexts: Sequence[Sequence[int]], max_tokens: int, fill_to: int | None = None) -> Writing:
+    def begin(self, contexts: Sequence[Sequence[int]], max_tokens: int, fill_to: int) -> Writing:
         """Rows whose prompts have been read; the first is repeated up to `fill_to` rows."""
         batch = prompt_batch(self.objective, self.architecture, self.vocabulary, contexts)
         require_length(self.model, _longest(batch, max_tokens))
-        if fill_to is not None:
-            rows = np.r_[np.arange(len(contexts)), np.zeros(fill_to - len(contexts), int)]
-            batch = jax.tree.map(lambda x: x[rows], batch)
-        return self._begin(self.parameters_by_block, batch, room=max_tokens)
+        rows = np.r_[np.arange(len(contexts)), np.zeros(fill_to - len(contexts), int)]
+        return self._begin(self.parameters_by_block, jax.tree.map(lambda x: x[rows], batch), room=max_tokens)
 
     def _stream(self, contexts, row_ids, max_tokens, sampling, stop_ids, finished, steps):
         writing = self.begin(contexts, max_tokens, self.rows if len(contexts) > 1 else 1)
@@ -117,7 +115,7 @@ class Writer:
             if finished is not None:
                 done[real_b] |= [finished(i, row) for i, row in zip(row_ids, tokens, strict=True)]
                 writing = writing.replace(done_b=jnp.asarray(done))
-            yield count, tokens
+            yield tokens
             if done.all() or count >= max_tokens:
                 return
 

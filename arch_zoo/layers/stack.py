@@ -57,22 +57,17 @@ class Stack(nn.Module):
         bare, blocks = self._parameters(x_btd)
         crosses = self.cross_attention and crosses
         key = self.make_rng("dropout") if train and self.has_rng("dropout") else None
-        reader = _continued if cache is not None else _whole
-        runs = [reader(self._block(crosses, bare=True), around, train, key)] if bare is not None else []
-        runs += [reader(self._block(crosses), around, train, key)] * (self.depth - len(runs))
+        runs = [_runner(self._block(crosses, bare=True), around, train, key)] if bare is not None else []
+        runs += [_runner(self._block(crosses), around, train, key)] * (self.depth - len(runs))
+        looped = range(bare is not None, self.depth) if c.scan and cache is None else ()
+        past_l = [None] * self.depth if cache is None else list(cache.blocks)
+        for layer in range(self.depth - len(looped)):
+            x_btd, past_l[layer] = runs[layer](x_btd, self._row(bare, blocks, layer), *seen_w[which_l[layer]], layer,
+                                               past_l[layer])
+        if len(looped):
+            x_btd = _scan(runs[-1], blocks, seen_w, which_l, looped, x_btd)
         if cache is not None:
-            past = []
-            for layer, run in enumerate(runs):
-                x_btd, kept = run(x_btd, self._row(bare, blocks, layer), *seen_w[which_l[layer]], layer,
-                                  cache.blocks[layer])
-                past.append(kept)
-            cache = cache.replace(length=first + x_btd.shape[1], blocks=tuple(past))
-        else:
-            looped = range(bare is not None, self.depth) if c.scan else ()
-            for layer in range(self.depth - len(looped)):
-                x_btd = runs[layer](x_btd, self._row(bare, blocks, layer), *seen_w[which_l[layer]], layer)
-            if len(looped):
-                x_btd = _scan(runs[-1], blocks, seen_w, which_l, looped, x_btd)
+            cache = cache.replace(length=first + x_btd.shape[1], blocks=tuple(past_l))
         if c.placement != "post":
             x_btd = make_norm(c, "final_norm")(x_btd)
         return x_btd if cache is None else (x_btd, cache)
@@ -122,27 +117,24 @@ def unstacked(parameters: Any) -> Any:
             else unstacked(tree) for name, tree in parameters.items()}
 
 
-def _whole(block: Block, around: Surroundings, train: bool, key: jax.Array | None) -> Callable[..., jax.Array]:
-    """`run(x, parameters, visible, windowed, layer)`: a block reads the whole stream."""
-    def run(x, parameters, visible, windowed, layer):
+def _runner(block: Block, around: Surroundings, train: bool, key: jax.Array | None) -> Callable[..., tuple]:
+    """`run(x, parameters, visible, windowed, layer, past)` -> (x, past): a block reads, and keeps what it is to keep.
+
+    Without a past, None, it keeps nothing.
+    """
+    def run(x, parameters, visible, windowed, layer, past=None):
         rngs = {} if key is None else {"dropout": jax.random.fold_in(key, layer)}
-        return block.apply({"params": parameters}, x, visible, windowed, around, train=train, rngs=rngs)
+        arguments = (x, visible, windowed, around)
+        if past is None:
+            return block.apply({"params": parameters}, *arguments, train=train, rngs=rngs), None
+        x, changed = block.apply({"params": parameters, PAST: past}, *arguments, train=train, rngs=rngs, mutable=[PAST])
+        return x, changed[PAST]
 
     c = block.config
     return jax.checkpoint(run, prevent_cse=not c.scan) if c.remat else run
 
 
-def _continued(block: Block, around: Surroundings, train: bool, key: None) -> Callable[..., tuple[jax.Array, dict]]:
-    """`run(x, parameters, visible, windowed, layer, past)` -> (x, past with what it kept)."""
-    def run(x, parameters, visible, windowed, layer, past):
-        x, changed = block.apply({"params": parameters, PAST: past}, x, visible, windowed, around, train=train,
-                                 mutable=[PAST])
-        return x, changed[PAST]
-
-    return run
-
-
-def _scan(run: Callable[..., jax.Array], blocks: Any, seen_w: list[Seen], which_l: list[int], layers: range,
+def _scan(run: Callable[..., tuple], blocks: Any, seen_w: list[Seen], which_l: list[int], layers: range,
           x_btd: jax.Array) -> jax.Array:
     """The blocks of `layers` as a loop; parameters of one row are those of every block."""
     visible_wbqk = jnp.stack([visible for visible, _ in seen_w])
@@ -152,7 +144,7 @@ def _scan(run: Callable[..., jax.Array], blocks: Any, seen_w: list[Seen], which_
 
     def body(x, inputs):
         which, layer, parameters = inputs
-        return run(x, only if shared else parameters, visible_wbqk[which], windowed_w[which], layer), None
+        return run(x, only if shared else parameters, visible_wbqk[which], windowed_w[which], layer)
 
     which = jnp.asarray([which_l[layer] for layer in layers])
     return jax.lax.scan(body, x_btd, (which, jnp.asarray(layers), None if shared else blocks))[0]

@@ -77,8 +77,7 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a task found. `samples` has an object for each item; `available` counts items before a limit, where known.
-    """
+    """What a task found. `samples` has an object for each item."""
 
     values: dict[str, Measured]  # by the name of the metric
     count: int

@@ -54,4 +54,4 @@ class FineTuned(Task):
         samples = [{"doc_id": n, "doc": {"texts": example.texts}, "target": example.answer, "resps": [answer]}
                    for n, (example, answer) in enumerate(zip(dev, found["predicted"], strict=True))]
         return Outcome(values, len(dev), f"{found['how']}; {found['steps']:,} steps", samples,
-                       notes={"truncated": found["cut"]} if any(found["cut"].values()) else {})
+                       notes={"truncated": found["cut"]["dev"], "truncated_in_training": found["cut"]["train"]})

@@ -9,9 +9,8 @@ from typing import Any, Literal
 from arch_zoo.data.tokenizers import Tokenizer, Vocabulary
 from arch_zoo.errors import UserError
 from arch_zoo.evaluation.progress import watched
-from arch_zoo.examples import Lengths, SourceTarget
 from arch_zoo.objectives.base import Objective, Undefined
-from arch_zoo.objectives.rows import Row, longest_stream
+from arch_zoo.objectives.rows import Row, lengths_of, longest_stream
 from arch_zoo.tasks.base import Subject
 
 Likelihood = Literal["auto", "trained", "left_to_right", "within_words"]
@@ -175,6 +174,5 @@ def _excess(subject: Subject, items: list[list[Row]]) -> int:
     limit = longest_stream(subject.run.model)
     if limit is None:
         return 0
-    lengths = (Lengths(row.source.shape[1], row.target.shape[1]) if isinstance(row, SourceTarget) else
-               Lengths(0, row.tokens.shape[1]) for rows in items for row in rows)
-    return max(map(subject.run.config.model.architecture.longest_stream, lengths)) - limit
+    longest = subject.run.config.model.architecture.longest_stream
+    return max(longest(lengths_of(row)) for rows in items for row in rows) - limit

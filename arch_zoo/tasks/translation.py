@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import pathlib
 from collections.abc import Iterator
-from typing import ClassVar
 
 from arch_zoo.data.corpora import open_corpus
 from arch_zoo.data.parallel import read_pairs
@@ -87,8 +86,6 @@ class ExactMatch(_Sequences):
 
     search: BeamSearch = setting(BeamSearch(beam=1, length_penalty=0.0), "how sequences are searched for")
     max_tokens: int = setting(256, "tokens of a sequence at most", low=1)
-
-    places: ClassVar[tuple[str, ...]] = ()
 
     def metrics(self) -> tuple[Metric, ...]:
         return (Metric("exact_match", "Exact match", "higher", "accuracy", None,

@@ -50,8 +50,9 @@ def remarks(outcome: Outcome) -> list[str]:
             missing.setdefault(one.reason, []).append(name)
     found = [f"scored by {outcome.how}", *(f"no {', '.join(names)}: {why}" for why, names in missing.items())]
     if outcome.notes.get("truncated"):
-        found.append(f"{outcome.notes['truncated']:,} of {outcome.count:,} texts were too long for the model and lost "
-                     f"{outcome.notes['truncated_tokens']:,} tokens at their beginning")
+        lost = outcome.notes.get("truncated_tokens")
+        found.append(f"{outcome.notes['truncated']:,} of {outcome.count:,} texts were too long and cut"
+                     f"{f': {lost:,} tokens at their beginnings' if lost else ''}")
     return found
 
 

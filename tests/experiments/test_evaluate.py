@@ -153,7 +153,9 @@ REFUSED = {
     "no run": ("nowhere", "blimp", "data", [], "nowhere: not the directory of a run"),
     "no head": ("discriminator", "blimp", "data", [], "its model has no head that predicts tokens"),
     "wrong objective": ("causal", "blimp", "data", ["--objective=masked_lm"], "decoder_only cannot train objective="),
-    "a config": ("causal", "blimp", "data", ["--config=configs/base.py"], "the config is that of the run"),
+    "a config": ("causal", "blimp", "data", ["--config=configs/base.py"],
+                 "this program reads the config of the run in --workdir"),
+    "one task takes the path": ("causal", "fine_tuned", "data/nothing", [], "data/nothing is not there"),
     "stray": ("causal", "blimp", "data", ["now"], "unexpected argument 'now'"),
 }
 

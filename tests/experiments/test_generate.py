@@ -41,7 +41,7 @@ REFUSED = {
     "out of range": ("gpt", ["--prompt=kali", "--top_p=2"], "sampling.top_p: 2.0 is out of range"),
     "unknown flag": ("gpt", ["--promt=kali"], "Unknown command line flag 'promt'. Did you mean: prompt"),
     "unknown option": ("gpt", ["--prompt=kali", "--config.sampling.topk=3"], "Did you mean 'top_k'"),
-    "a config file": ("gpt", ["--prompt=kali", "--config=configs/base.py"], "generate reads the config of the run"),
+    "a config file": ("gpt", ["--prompt=kali", "--config=configs/base.py"], "this program reads the config of"),
     "no such objective": ("gpt", ["--prompt=kali", "--objective=casual_lm"], "Did you mean 'causal_lm'"),
     "not this objective": ("gpt", ["--prompt=kali", "--objective=masked_lm"],
                            "decoder_only cannot train objective=masked_lm: it fills in from both sides"),

@@ -153,7 +153,7 @@ def test_what_learned_positions_cannot_tell_apart_is_undefined(architecture, obj
 
     for tokens in (2, 6):
         longest = max(source, stream + tokens)
-        assert writer(longest).begin([list(range(30, 35))], tokens) == tokens
+        assert writer(longest).begin([list(range(30, 35))], tokens, 1) == tokens
         with pytest.raises(Undefined, match=f"stream of {longest} tokens is longer than model.max_len={longest - 1}"):
             writer(longest - 1).write([list(range(30, 35))], tokens)
 

@@ -4,10 +4,13 @@ import pathlib
 import warnings
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
+from arch_zoo.config import RunConfig
 from tests.parity.cases import BOTH, DECODER, VOCABULARY, Case
+from tests.toy import toy_batch, toy_model
 
 torch = pytest.importorskip("torch", reason="pip install 'arch_zoo[parity]' brings the reference implementations")
 transformers = pytest.importorskip("transformers", reason="pip install 'arch_zoo[parity]' brings them")
@@ -89,3 +92,24 @@ def save(model: Any, directory: pathlib.Path, **options: Any) -> pathlib.Path:
     """The reference's own checkpoint."""
     model.save_pretrained(directory, **options)
     return directory
+
+
+def descended(config: RunConfig, steps: int, rate: float, documents: bool = True) -> tuple[Any, np.ndarray]:
+    """(parameters, loss at each step) of a model trained here, by so many steps down the gradient on one toy batch."""
+    module, batch, visibility = toy_model(config), toy_batch(config, documents=documents), \
+        config.model.architecture.visibility
+
+    def step(parameters, _):
+        def loss(p):
+            total, weight = config.objective.loss(module, p, batch, visibility, train=False)
+            return total / weight
+
+        value, gradient = jax.value_and_grad(loss)(parameters)
+        return jax.tree.map(lambda p, g: p - rate * g, parameters, gradient), value
+
+    @jax.jit
+    def train():
+        start = module.init(jax.random.key(0), batch, visibility, train=False)["params"]
+        return jax.lax.scan(step, start, length=steps)
+
+    return jax.device_get(train())

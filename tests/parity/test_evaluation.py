@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import jax
 import numpy as np
 import pytest
 
@@ -16,8 +15,8 @@ from arch_zoo.tasks.multiple_choice import MultipleChoice
 from arch_zoo.training.trained import TrainedRun
 from tests.evaluation.toy_text import ToyTokenizer, lines, spell
 from tests.parity.cases import BOTH, DECODER, ENCODER, make_case
-from tests.parity.reference import build, save, torch, transformers
-from tests.toy import ORDINARY, SIZE, tiny_config, toy_batch, toy_model, toy_vocabulary
+from tests.parity.reference import build, descended, save, torch, transformers
+from tests.toy import ORDINARY, SIZE, tiny_config, toy_vocabulary
 
 pytestmark = pytest.mark.parity
 PAD, BOS, EOS, MASK, FIRST, SECOND = 0, 2, 3, 4, 5, 6
@@ -72,17 +71,7 @@ def trained_here(kind: str):
     config = tiny_config(model__architecture=architecture, objective=OBJECTIVES[kind], data__length=16,
                          **{f"model__{name}": value for name, value in options.items()})
     config = config.replace(model=config.model.replace(vocab_size=SIZE))
-    module, batch, visibility = toy_model(config), toy_batch(config), config.model.architecture.visibility
-    parameters = jax.jit(lambda: module.init(jax.random.key(0), batch, visibility, train=False)["params"])()
-
-    @jax.jit
-    def step(parameters):
-        grads = jax.grad(lambda p: config.objective.loss(module, p, batch, visibility, train=False)[0])(parameters)
-        return jax.tree.map(lambda p, g: p - 0.01 * g, parameters, grads)
-
-    for _ in range(10):
-        parameters = step(parameters)
-    return config, jax.device_get(parameters)
+    return config, descended(config, steps=10, rate=1.0)[0]
 
 
 # --- the reference's scores, one unpadded row at a time -----------------------------------------------------------

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,9 +15,9 @@ from arch_zoo.interop.huggingface import export_checkpoint, import_checkpoint
 from arch_zoo.objectives.causal_lm import CausalLM
 from arch_zoo.objectives.translation import Translation
 from tests.parity.cases import BOTH, VOCABULARY, Case
-from tests.parity.reference import build, save, torch, transformers
+from tests.parity.reference import build, descended, save, torch, transformers
 from tests.parity.test_parity import BY_NAME
-from tests.toy import SIZE, tiny_config, toy_batch, toy_model, toy_vocabulary
+from tests.toy import SIZE, tiny_config, toy_batch, toy_vocabulary
 
 pytestmark = pytest.mark.parity
 LENGTHS, TOKENS = (3, 7, 5, 4, 1, 6), 9
@@ -175,23 +174,8 @@ def trained(request, tmp_path_factory):
     config = tiny_config(model__architecture=architecture, objective=objective, data__length=16, **{
         f"model__{name.replace('.', '__')}": value for name, value in options.items()})
     config = config.replace(model=config.model.replace(vocab_size=SIZE))
-    module, batch = toy_model(config), toy_batch(config)
-    visibility = config.model.architecture.visibility
-
-    @jax.jit
-    def train():
-        def step(parameters, _):
-            def loss(p):
-                total, weight = config.objective.loss(module, p, batch, visibility, train=False)
-                return total / weight
-
-            value, gradient = jax.value_and_grad(loss)(parameters)
-            return jax.tree.map(lambda p, g: p - 0.3 * g, parameters, gradient), value
-
-        start = module.init(jax.random.key(0), batch, visibility, train=False)["params"]
-        return jax.lax.scan(step, start, length=150)
-
-    parameters, losses = jax.device_get(train())
+    parameters, losses = descended(config, steps=150, rate=0.3)
+    batch = toy_batch(config)
     assert losses[-1] < 0.8 * losses[0], losses
     home = tmp_path_factory.mktemp("exported")
     toy = toy_vocabulary()

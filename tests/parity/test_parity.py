@@ -21,6 +21,7 @@ from tests.parity.cases import BOTH, CASES, DECODER, ENCODER, VOCABULARY, make_c
 from tests.parity.reference import (
     accepted,
     build,
+    descended,
     relative_error,
     rows,
     save,
@@ -28,7 +29,7 @@ from tests.parity.reference import (
     torch,
     transformers,
 )
-from tests.toy import tiny_config, toy_batch, toy_model
+from tests.toy import tiny_config, toy_batch
 
 pytestmark = pytest.mark.parity
 TOLERANCE, DEEP = 1e-5, 1e-4
@@ -174,18 +175,8 @@ def test_the_reference_reproduces_a_model_trained_here(architecture, objective, 
     options = {f"model__{name.replace('.', '__')}": value for name, value in options.items()}
     config = tiny_config(model__architecture=architecture, objective=objective, **options)
     config = config.replace(model=config.model.replace(vocab_size=64))
-    module, batch = toy_model(config), toy_batch(config, documents=False)
-    visibility = config.model.architecture.visibility
-    parameters = jax.jit(lambda: module.init(jax.random.key(0), batch, visibility, train=False)["params"])()
-
-    @jax.jit
-    def step(parameters):
-        grads = jax.grad(lambda p: config.objective.loss(module, p, batch, visibility, train=False)[0])(parameters)
-        return jax.tree.map(lambda p, g: p - 0.003 * g, parameters, grads)
-
-    for _ in range(5):
-        parameters = step(parameters)
-    parameters = jax.device_get(parameters)
+    batch = toy_batch(config, documents=False)
+    parameters, _ = descended(config, steps=5, rate=0.5, documents=False)
     assert export_checkpoint(tmp_path / "back", config.model, parameters, special_ids={"pad_token_id": 0}) == model_type
     name = json.loads((tmp_path / "back" / "config.json").read_text())["architectures"][0]
     reference = getattr(transformers, name).from_pretrained(tmp_path / "back", attn_implementation="eager").eval()

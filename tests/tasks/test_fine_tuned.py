@@ -1,5 +1,7 @@
 """A labelled task as a question to a run: the same numbers as experiments.fine_tune gives for the run's own seed."""
 
+import pathlib
+
 import pytest
 
 from arch_zoo.config import EvaluationConfig
@@ -11,6 +13,7 @@ from arch_zoo.settings import override
 from arch_zoo.tasks.base import Subject
 from arch_zoo.tasks.fine_tuned import FineTuned
 from arch_zoo.training.trained import TrainedRun
+from experiments.evaluation.tables import remarks
 from tests.fine_tuning.made import TOKENIZER, model_of
 
 LEARNING = FineTuneConfig(epochs=1, batch_size=8, length=12)
@@ -37,6 +40,19 @@ def test_it_measures_what_the_program_would(asked):
     assert outcome.count == 10 and not (run.workdir / "fine_tuning").exists()
     metric, *_ = task.metrics()
     assert (metric.name, metric.chance) == ("matthews", baseline(program.task)["metrics"]["matthews"])
+
+
+def test_what_is_cut_is_counted_in_the_table(asked):
+    run, data = asked
+    task = FineTuned(data=data, learning=LEARNING.replace(length=4, epochs=1), limit=10)
+    outcome = task.run(Subject.of(run))
+    assert (outcome.notes["truncated"], outcome.notes["truncated_in_training"]) == (0, 0)
+    for split in ("train", "dev"):
+        path = pathlib.Path(data, f"{split}.tsv")
+        write_text_atomic(path, path.read_text().replace(" w22", " w22 w23 w24 w25"))
+    outcome = task.run(Subject.of(run))
+    assert 0 < outcome.notes["truncated"] < 10 < 40 > outcome.notes["truncated_in_training"] > 0
+    assert f"{outcome.notes['truncated']} of 10 texts were too long and cut" in remarks(outcome)
 
 
 def test_it_is_reached_by_dotted_flags(asked):

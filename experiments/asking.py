@@ -1,8 +1,8 @@
-"""What a person asks of a model that writes: how tokens are chosen, and by which objective the run is asked."""
+"""What the programs share that ask a trained run: their options, by which objective it is asked, and opening it."""
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from arch_zoo.errors import UserError
@@ -13,20 +13,17 @@ from arch_zoo.settings import Settings, override
 class Request:
     """`how`: the program's own options. `changes`: to the run's config, by dotted path."""
 
-    how: Settings
+    how: Any
     changes: Mapping[str, str]
 
 
-def loader(program: str) -> Callable[[str | None, Mapping[str, str], type[Settings]], Request]:
+def load(source: str | None, overrides: Mapping[str, str], config_class: type[Settings]) -> Request:
     """How `program.run` makes the request from the flags."""
-    def load(source: str | None, overrides: Mapping[str, str], config_class: type[Settings]) -> Request:
-        if source is not None:
-            raise UserError(f"--config={source}: {program} reads the config of the run in --workdir")
-        of_run = {path.removeprefix("run."): text for path, text in overrides.items() if path.startswith("run.")}
-        rest = {path: text for path, text in overrides.items() if not path.startswith("run.")}
-        return Request(override(config_class(), rest), of_run)
-
-    return load
+    if source is not None:
+        raise UserError(f"--config={source}: this program reads the config of the run in --workdir")
+    of_run = {path.removeprefix("run."): text for path, text in overrides.items() if path.startswith("run.")}
+    rest = {path: text for path, text in overrides.items() if not path.startswith("run.")}
+    return Request(override(config_class(), rest), of_run)
 
 
 def aliases(config_class: type[Settings]) -> dict[str, str]:
@@ -41,14 +38,19 @@ def aliases(config_class: type[Settings]) -> dict[str, str]:
     return found
 
 
-def open_writer(workdir: str | None, changes: Mapping[str, str]) -> Any:
-    """The run in --workdir, with a head that predicts tokens."""
+def require_workdir(workdir: str | None) -> pathlib.Path:
+    """What --workdir says; UserError where it says nothing."""
+    if workdir is None:
+        raise UserError("--workdir=DIR is required: the directory of the run")
+    return pathlib.Path(workdir).expanduser()
+
+
+def open_predicting(workdir: str | None, changes: Mapping[str, str]) -> Any:
+    """The run in --workdir, with a head that predicts tokens; what is compiled for it is kept."""
     from arch_zoo.training.trained import open_predicting_run
     from experiments import program
 
-    if workdir is None:
-        raise UserError("--workdir=DIR is required: the directory of the run")
-    run = open_predicting_run(pathlib.Path(workdir), changes)
+    run = open_predicting_run(require_workdir(workdir), changes)
     program.use_compilation_cache(run.config.data.cache_dir)
     return run
 

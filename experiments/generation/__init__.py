@@ -1,1 +1,0 @@
-"""What the programs that write text share."""
