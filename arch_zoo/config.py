@@ -267,6 +267,11 @@ class FineTuningConfig(Settings):
 class EvaluationConfig(Settings):
     """The metrics that arms of different objectives share."""
 
+    metrics: tuple[str, ...] = setting(("bits_per_byte", "minimal_pairs", "classification"),
+                                       "what is measured of every arm; empty: only losses and tasks")
+    losses: tuple[Any, ...] = setting((), "objectives whose held-out loss is measured, each of the arms that were "
+                                          "trained by it, with its options as they stand here", variant=OBJECTIVES)
+    loss_windows: int = setting(512, "held-out windows, or rows of pairs, for losses", low=1)
     suffixes: int = setting(192, "held-out windows whose second half is scored in bits per byte", low=1)
     minimal_pairs: str | None = setting(None, "BLiMP-style JSON-lines file or folder; none: made from held-out text")
     pairs: int = setting(120, "minimal pairs of each kind", low=1)
