@@ -181,7 +181,7 @@ class RunConfig(Settings):
     """One training: with its seed it determines every number that comes out."""
 
     seed: int = setting(0, "seeds parameters, data order, corruption and dropout", low=0)
-    steps: int = setting(1000, "optimizer steps", low=1)
+    steps: int = setting(1000, "optimizer steps; 0 keeps the parameters that the run begins with", low=0)
     batch_size: int = setting(32, "windows in one step, over all devices and accumulation", low=1)
     accumulate: int = setting(1, "gradient accumulation: parts into which a batch is cut", low=1)
     parallel: Literal["jit", "pmap"] = setting("jit", "how the step is spread over devices")

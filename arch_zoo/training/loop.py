@@ -106,7 +106,7 @@ class _Run:
         self.schedule = make_schedule(self.config.optimizer, self.config.steps)
         self.prefetcher = Prefetcher(lambda step: parallel.place_batch(setup.train.batch_at(step)), self.first,
                                      self.config.steps)
-        self.saved = self.first
+        self.saved = self.first if self.checkpoints.steps() else None
 
     def _restore(self) -> None:
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self.parallel.replicated),
@@ -137,6 +137,9 @@ class _Run:
         config = self.config
         with _StopOnSignal() as stop:
             self.interval_began, self.waited = time.monotonic(), 0.0
+            if config.steps == 0 and self.saved is None:
+                self._evaluate(0)
+                self._save(0)
             for step in range(self.first + 1, config.steps + 1):
                 last = step == config.steps
                 self._one_step()

@@ -11,8 +11,6 @@ from experiments.studies.config import StudyConfig
 from experiments.studies.layout import CELL_FILE
 from experiments.studies.queue import QueuedCell
 
-_NOTHING = EvaluationConfig(metrics=(), losses=(), tasks=())
-
 
 def write_cells(study: StudyConfig, workdir: pathlib.Path, record: dict[str, Any]) -> list[QueuedCell]:
     """cell.json of every cell that the record plans; the cells in an order in which each comes after what it needs."""
@@ -26,9 +24,8 @@ def write_cells(study: StudyConfig, workdir: pathlib.Path, record: dict[str, Any
             if seed == record["seeds"][0]:
                 tried[arm.slug] = _tuning_cells(study, workdir, record, arm, runs[arm.slug].replace(seed=seed), before)
             directory = workdir / record["cells"].format(arm=arm.slug, seed=seed)
-            evaluation = _NOTHING if arm.preparation else study.evaluation
             cells[arm.slug, seed] = _write(directory, f"{arm.name}, seed {seed}", runs[arm.slug].replace(seed=seed),
-                                           evaluation, before, tried[arm.slug])
+                                           study.evaluation_of(arm.slug), before, tried[arm.slug])
     return [*(cell for of_arm in tried.values() for cell in of_arm.values()), *cells.values()]
 
 
@@ -39,7 +36,7 @@ def _tuning_cells(study: StudyConfig, workdir: pathlib.Path, record: dict[str, A
     return {rate: _write(workdir / record["tuning"]["cells"].format(arm=arm.slug, rate=rate),
                          f"{arm.name}, learning rate {rate:g} on trial",
                          run.replace(steps=steps, optimizer=run.optimizer.replace(learning_rate=rate)),
-                         _NOTHING, before, {}, trial=True)
+                         EvaluationConfig(metrics=()), before, {}, trial=True)
             for rate in study.tuning.rates}
 
 

@@ -15,7 +15,8 @@ class Arm(Settings):
     """One column of the comparison: a name and what it changes in the base config."""
 
     name: str = setting("", "as it stands in tables")
-    overrides: dict[str, Any] = setting(None, "dotted path: value")
+    overrides: dict[str, Any] = setting(dict, "dotted path: value")
+    evaluation: dict[str, Any] = setting(dict, "dotted path: value, in how this arm is measured")
     starts_from: str = setting("", "slug of the arm whose trained parameters this one begins with, seed by seed")
     preparation: bool = setting(False, "only prepares others: neither matched nor compared")
 
@@ -50,7 +51,7 @@ class PaperRow(Settings):
     """What a paper measured of one arm."""
 
     arm: str = setting("", "slug of the arm")
-    values: dict[str, float] = setting(None, "{column: value}")
+    values: dict[str, float] = setting(dict, "{column: value}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +88,9 @@ class StudyConfig(EvaluationConfig):
     arms: tuple[Arm, ...] = setting((), "the arms")
     varies: tuple[str, ...] = setting((), "paths in which arms may differ, with everything below them")
     reference: str = setting("", "slug of the arm that others are compared with; empty: the first")
-    match: Literal["tokens", "flops", "params", "steps", "seconds"] = setting(
-        "tokens", "what arms must have equal: solved by steps (tokens, flops, seconds) or by size (params)")
+    match: Literal["tokens", "flops", "params", "steps", "seconds", "none"] = setting(
+        "tokens", "what arms must have equal: solved by steps (tokens, flops, seconds) or by size (params); none: arms "
+                  "keep the steps and sizes that they name")
     match_params_by: Literal["width", "depth"] = setting("width", "the size that match=params solves")
     seeds: int = setting(3, "seeds 0, 1, …: arms are paired by them", low=1)
     count_preparation: bool = setting(True, "what must match is counted from the beginning, through all arms that an "
@@ -111,6 +113,7 @@ class StudyConfig(EvaluationConfig):
             self._check_beginnings()
             configs = self.arm_configs()
             refuse_undeclared({slug: configs[slug] for slug in self.compared}, self.varies)
+            refuse_undeclared({slug: self.evaluation_of(slug) for slug in self.compared}, self.varies, "evaluation.")
         if len(set(self.tuning.rates)) < len(self.tuning.rates):
             raise FieldError("tuning.rates", "the same learning rate twice")
 
@@ -147,6 +150,16 @@ class StudyConfig(EvaluationConfig):
         return EvaluationConfig(**{field.name: getattr(self, field.name)
                                    for field in dataclasses.fields(EvaluationConfig)})
 
+    def evaluation_of(self, slug: str) -> EvaluationConfig:
+        """How an arm is measured: one that only prepares is not."""
+        arm = self.arm(slug)
+        if arm.preparation:
+            return EvaluationConfig(metrics=())
+        try:
+            return override(self.evaluation, arm.evaluation)
+        except UserError as error:
+            raise UserError(f"arm {arm.name!r}: evaluation: {error}") from None
+
     @property
     def reference_arm(self) -> str:
         return self.reference or next((arm.slug for arm in self.arms if not arm.preparation), self.arms[0].slug)
@@ -171,7 +184,7 @@ class StudyConfig(EvaluationConfig):
         return configs
 
 
-def differing_fields(configs: dict[str, RunConfig]) -> dict[str, dict[str, Any]]:
+def differing_fields(configs: dict[str, Settings]) -> dict[str, dict[str, Any]]:
     """{path: {slug: value}} for the fields in which the configs are not all equal."""
     flat = {slug: flatten(config) for slug, config in configs.items()}
     paths = dict.fromkeys(path for values in flat.values() for path in values)
@@ -179,9 +192,13 @@ def differing_fields(configs: dict[str, RunConfig]) -> dict[str, dict[str, Any]]
             if len({repr(values.get(path)) for values in flat.values()}) > 1}
 
 
-def refuse_undeclared(configs: dict[str, RunConfig], varies: tuple[str, ...]) -> None:
-    """UserError, naming the field, where arms differ in something that was not declared to vary."""
+def refuse_undeclared(configs: dict[str, Settings], varies: tuple[str, ...], prefix: str = "") -> None:
+    """UserError, naming the field, where arms differ in something that was not declared to vary.
+
+    `prefix`: what stands before the paths of these settings in `varies`.
+    """
     for path, values in differing_fields(configs).items():
+        path = prefix + path
         if not any(path == declared or path.startswith(f"{declared}.") for declared in varies):
             shown = "; ".join(f"{slug}: {value}" for slug, value in values.items())
             raise UserError(f"arms differ in {path}, which the study does not declare to vary ({shown}); "

@@ -22,7 +22,7 @@ from arch_zoo.registry import did_you_mean
 from arch_zoo.tasks.base import Measured, Subject, labels
 from arch_zoo.training.loop import Setup
 from arch_zoo.training.trained import TrainedRun
-from experiments.studies import losses
+from experiments.studies import initial_gradient, losses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,7 +172,8 @@ class Group:
 
 GROUPS = {"bits_per_byte": Group(_bits_per_byte, _describe_bits_per_byte),
           "minimal_pairs": Group(_minimal_pairs, _describe_minimal_pairs),
-          "classification": Group(_classification, _describe_classification)}
+          "classification": Group(_classification, _describe_classification),
+          "initial_gradient": Group(initial_gradient.measure, initial_gradient.describe)}
 
 
 def describe(evaluation: EvaluationConfig, data: DataConfig) -> list[dict[str, Any]]:

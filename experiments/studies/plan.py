@@ -30,7 +30,9 @@ class Plan:
 def make_plan(study: StudyConfig, data_of: DataOf) -> Plan:
     """Solve `study.match` against the reference arm; UserError where no solution comes near enough."""
     configs = study.arm_configs()
-    if study.match == "params":
+    if study.match == "none":
+        solved, path = configs, "steps"
+    elif study.match == "params":
         solved, path = _solve_params(study, configs, data_of), f"model.{study.match_params_by}"
     else:
         solved, path = _solve_steps(study, configs, data_of), "steps"
@@ -124,7 +126,7 @@ def _candidates(config: RunConfig, by: str) -> list[RunConfig]:
 
 
 def _assert_matched(match: str, ledgers: dict[str, Ledger], reference: str) -> None:
-    if match == "seconds":  # solved from a measurement; the ledger has no seconds before the runs
+    if match in ("seconds", "none"):  # seconds are solved from a measurement, of which the ledger knows nothing
         return
     wanted = getattr(ledgers[reference], match)
     for slug, ledger in ledgers.items():
@@ -172,8 +174,7 @@ def study_record(study: StudyConfig, plan: Plan, environment: dict[str, Any], co
     differs = differing_fields(plan.configs)
     any_config = next(iter(plan.configs.values()))
     return {"name": study.title, "title": study.title, "question": study.question, "command": command,
-            "arms": [{"name": arm.name, "slug": arm.slug, "overrides": arm.overrides, "starts_from": arm.starts_from,
-                      "preparation": arm.preparation} for arm in study.arms],
+            "arms": [{**to_dict(arm), "slug": arm.slug} for arm in study.arms],
             "varies": list(study.varies), "match": study.match, "seeds": list(range(study.seeds)),
             "cells": "cells/{arm}/seed_{seed}", "reference": study.reference_arm, "metrics": metrics,
             "tuning": {**to_dict(study.tuning), "cells": "tuning/{arm}/rate_{rate:g}"} if study.tuning.rates else None,
