@@ -139,7 +139,7 @@ def _assert_matched(match: str, ledgers: dict[str, Ledger], reference: str) -> N
 def ledger_text(plan: Plan) -> str:
     """The ledger as a table for the terminal."""
     head = ["arm", "params", "non-emb.", "FLOPs/token", "FLOPs", "tokens", "≤ with loss", "steps"]
-    rows = [[slug, *(_short(getattr(ledger, name)) for name in ("params", "non_embedding_params", "flops_per_token",
+    rows = [[slug, *(short(getattr(ledger, name)) for name in ("params", "non_embedding_params", "flops_per_token",
                                                                 "flops", "tokens", "loss_tokens")), str(ledger.steps)]
             for slug, ledger in plan.ledgers.items()]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
@@ -148,8 +148,9 @@ def ledger_text(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _short(number: float) -> str:
-    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+def short(number: float) -> str:
+    """Three digits and T, G, M or k."""
+    for unit, size in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= size:
             return f"{number / size:.3g} {unit}"
     return f"{number:.3g}"

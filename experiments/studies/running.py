@@ -46,9 +46,15 @@ def aliases() -> dict[str, str]:
 
 def load(source: str | None, overrides: Mapping[str, str], config_class: type[Settings]) -> Asked:
     """How `program.run` makes what was asked from the flags."""
+    running, rest = split(overrides)
+    return Asked(program.load_config(source, rest, config_class), running)
+
+
+def split(overrides: Mapping[str, str]) -> tuple[Running, dict[str, str]]:
+    """How to run, and the overrides that are of the config."""
     ours = {path.removeprefix("running."): text for path, text in overrides.items() if path.startswith("running.")}
     rest = {path: text for path, text in overrides.items() if not path.startswith("running.")}
-    return Asked(program.load_config(source, rest, config_class), override(Running(), ours))
+    return override(Running(), ours), rest
 
 
 def run_study(study: StudyConfig, running: Running) -> int | None:
