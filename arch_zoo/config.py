@@ -91,7 +91,8 @@ class ModelConfig(Settings):
     share_blocks: bool = setting(False, "all blocks of a stack use the same parameters (ALBERT)")
     share_stacks: bool = setting(False, "encoder and decoder use the same parameters, cross-attention apart (T5, "
                                         "Table 2)")
-    activation: Literal["relu", "gelu", "gelu_tanh", "silu"] = setting("gelu_tanh", "feed-forward non-linearity")
+    activation: Literal["relu", "gelu", "gelu_tanh", "silu", "sigmoid", "identity"] = setting(
+        "gelu_tanh", "feed-forward non-linearity")
     gated: bool = setting(False, "multiply the activation by a second projection (GLU)")
     attention_bias: bool = setting(True, "biases on the attention projections")
     mlp_bias: bool = setting(True, "biases on the feed-forward projections")
@@ -271,6 +272,8 @@ class EvaluationConfig(Settings):
                                        "what is measured of every arm; empty: only losses and tasks")
     losses: tuple[Any, ...] = setting((), "objectives whose held-out loss is measured, each of the arms that were "
                                           "trained by it, with its options as they stand here", variant=OBJECTIVES)
+    loss_lengths: tuple[int, ...] = setting((), "lengths of window at which losses are measured; empty: that of "
+                                                "training", low=2)
     loss_windows: int = setting(512, "held-out windows, or rows of pairs, for losses", low=1)
     suffixes: int = setting(192, "held-out windows whose second half is scored in bits per byte", low=1)
     minimal_pairs: str | None = setting(None, "BLiMP-style JSON-lines file or folder; none: made from held-out text")

@@ -14,6 +14,8 @@ ACTIVATIONS = {
     "gelu": functools.partial(jax.nn.gelu, approximate=False),
     "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
     "silu": jax.nn.silu,
+    "sigmoid": jax.nn.sigmoid,        # gated: GLU
+    "identity": lambda x_btm: x_btm,  # gated: bilinear
 }
 
 

@@ -6,10 +6,11 @@ bench  minutes on two cores            gpu  half an hour on one GPU            p
 import pathlib
 from typing import Any
 
-from arch_zoo.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TokenizerConfig
+from arch_zoo.config import DataConfig, EvaluationConfig, ModelConfig, OptimizerConfig, RunConfig, TokenizerConfig
 from arch_zoo.errors import UserError
-from arch_zoo.registry import did_you_mean
+from arch_zoo.registry import TASKS, did_you_mean
 from arch_zoo.settings import override
+from experiments.studies.config import Arm, Claim, PaperRow, PaperTable
 
 SCALES = ("bench", "gpu", "paper")
 _TEXTS = ("brown", "abc", "movie_reviews", "state_union", "webtext")  # 3.7 million words of English
@@ -34,19 +35,19 @@ def text_run(scale: str, data: str | None, words: str = "", changes: dict[str, A
                  steps=400, batch_size=16, model=ModelConfig(width=128, depth=2, heads=4, activation="relu",
                                                              position="rotary"),
                  optimizer=OptimizerConfig(learning_rate=3e-3, warmup_steps=40),
-                 data=corpus.replace(length=128, tokenizer=TokenizerConfig(vocab_size=2048))),
+                 data=corpus.replace(length=128, tokenizer=TokenizerConfig(vocab_size=2048, sentinels=100))),
              gpu=RunConfig(
                  steps=3000, batch_size=64, dtype="bfloat16",
                  model=ModelConfig(width=384, depth=8, heads=6, position="rotary", scan=True),
                  optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=200),
-                 data=corpus.replace(length=512, tokenizer=TokenizerConfig(vocab_size=16384, sentinels=100))),
+                 data=corpus.replace(length=512, tokenizer=TokenizerConfig(vocab_size=16384, sentinels=300))),
              paper=RunConfig(
                  steps=1_000_000, batch_size=256, dtype="bfloat16",
                  model=ModelConfig(width=768, depth=12, heads=12, scan=True),
                  optimizer=OptimizerConfig(learning_rate=1e-4, warmup_steps=10_000, schedule="linear",
                                            final_fraction=0.0),
                  data=corpus.replace(length=512, tokenizer=TokenizerConfig(kind="bpe", vocab_size=32_000,
-                                                                           sentinels=100))))
+                                                                           sentinels=300))))
     return _finished(run, changes), stand_in
 
 
@@ -118,9 +119,46 @@ def _folder(data: str, below: str) -> pathlib.Path:
     return root / below if (root / below).is_dir() else root
 
 
-def labelled_folder(data: str | None) -> str | None:
-    """Where GLUE's files are, if they are there."""
-    if data is None:
-        return None
-    root = _folder(data, "glue")
-    return str(root) if any(root.glob("*.tsv")) else None
+def classifying(data: str | None, learning: dict[str, Any]) -> tuple[dict[str, Any], str, str]:
+    """(fields of a study that has models classify sentences after fine-tuning, the metric's key, the path of its
+    options): SST-2 where its files are, else the packages of Python's documentation. `learning`: options of both.
+    """
+    if data is not None and any((root := _folder(data, "glue")).glob("sst2*.tsv")):
+        options = {"task": "sst2", "examples": 2000, "length": 64, "epochs": 2, "learning_rate": 1e-3, **learning}
+        task = TASKS.get("fine_tuned")(data=str(root), limit=800, learning=override(
+            TASKS.get("fine_tuned")().learning, options))
+        return {"metrics": (), "tasks": (task,)}, "fine_tuned/accuracy", "tasks.0.learning"
+    options = override(EvaluationConfig().fine_tuning, learning)
+    return {"metrics": ("classification",), "fine_tuning": options}, "classification/own", "fine_tuning"
+
+
+def continued(noises: dict[str, dict[str, Any]], steps: int) -> tuple[Arm, ...]:
+    """Arms that each begin with the parameters of a run of `steps` under a noise of their own, {name: overrides}, and
+    one, "no pre-training", that begins with none. All go on alike, as the base of the study does.
+    """
+    arms = [Arm("no pre-training", {})]
+    for name, overrides in noises.items():
+        before = Arm(f"{name}, before", {**overrides, "steps": steps}, preparation=True)
+        arms += [before, Arm(name, {}, starts_from=before.slug)]
+    return tuple(arms)
+
+
+def claims(source: str, metric: str, *rows: tuple, verified: bool = True) -> tuple[Claim, ...]:
+    """Claims of one paper on one metric, each as (text, numbers, better arm, worse arm, expectation or null's band)."""
+    made = []
+    for text, numbers, better, worse, *expected in rows:
+        how = expected[0] if expected else "holds"
+        how = {"expectation": how} if isinstance(how, str) else {"expectation": "null", "band": how}
+        made.append(Claim(text=text, source=source, numbers=numbers, metric=metric, better_arm=better,
+                          worse_arm=worse, verified=verified, **how))
+    return tuple(made)
+
+
+REVERSES = "reverses at this scale"
+
+
+def table(source: str, columns: tuple[str, ...], baseline: str, rows: dict[str, tuple[float, ...]],
+          **about: Any) -> PaperTable:
+    """A paper's table from {slug of the arm: its numbers}."""
+    return PaperTable(source=source, columns=columns, baseline=baseline, **about, rows=tuple(
+        PaperRow(arm, dict(zip(columns, values, strict=True))) for arm, values in rows.items()))

@@ -22,7 +22,8 @@ from arch_zoo.registry import did_you_mean
 from arch_zoo.tasks.base import Measured, Subject, labels
 from arch_zoo.training.loop import Setup
 from arch_zoo.training.trained import TrainedRun
-from experiments.studies import initial_gradient, losses
+from experiments.studies import initial_gradient
+from experiments.studies.losses import losses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Evaluated:
 
 def groups(evaluation: EvaluationConfig) -> list[str]:
     """Names of the groups of metrics that are measured one after another: the chosen ones, losses, and each task."""
-    return [*evaluation.metrics, *map(losses.key, evaluation.losses), *labels(evaluation.tasks)]
+    return [*evaluation.metrics, *losses(evaluation), *labels(evaluation.tasks)]
 
 
 def measure(name: str, run: Evaluated) -> dict[str, dict[str, Any]]:
@@ -54,8 +55,8 @@ def measure(name: str, run: Evaluated) -> dict[str, dict[str, Any]]:
     try:
         if name in GROUPS:
             return GROUPS[name].measure(run)
-        loss = next((one for one in run.evaluation.losses if losses.key(one) == name), None)
-        return _of_task(name, run) if loss is None else {name: losses.measure(loss, run)}
+        loss = losses(run.evaluation).get(name)
+        return _of_task(name, run) if loss is None else {name: loss.measure(run)}
     except Undefined as error:
         return {name: {"value": None, "reason": str(error)}}
 
@@ -185,7 +186,7 @@ def describe(evaluation: EvaluationConfig, data: DataConfig) -> list[dict[str, A
         raise UserError(f"metrics: there is none named {unknown[0]!r}.{did_you_mean(unknown[0], GROUPS)} "
                         f"Known: {', '.join(GROUPS)}")
     return [*(entry for name in evaluation.metrics for entry in GROUPS[name].describe(evaluation, data)),
-            *(losses.describe(objective) for objective in evaluation.losses), *_of_tasks(evaluation)]
+            *(loss.describe() for loss in losses(evaluation).values()), *_of_tasks(evaluation)]
 
 
 def _of_tasks(evaluation: EvaluationConfig) -> list[dict[str, Any]]:

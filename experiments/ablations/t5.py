@@ -1,0 +1,36 @@
+"""T5's Tables 4 to 7: one protocol, each with its own ways of spoiling a text."""
+
+from typing import Any
+
+from experiments.ablations.protocol import at, claims, continued, table, text_run
+from experiments.studies.config import StudyConfig
+
+COLUMNS = ("GLUE", "CNN/DM", "SQuAD", "SuperGLUE", "En-De", "En-Fr", "En-Ro")
+
+
+def objectives_study(number: int, scale: str, data: str | None, noises: dict[str, dict[str, Any]],
+                     paper: dict[str, tuple[float, ...]], *, reference: str, question: str,
+                     rows: tuple[tuple, ...]) -> StudyConfig:
+    """An encoder-decoder is pre-trained by each noise, {name: overrides}, then all learn to continue texts.
+
+    paper: {slug: the paper's row}; rows: what the paper claims, as `protocol.claims` takes it.
+    """
+    base, stand_in = text_run(scale, data, changes={
+        "model.architecture": "encoder_decoder", "objective": "prefix_lm",
+        **at(scale, bench={"steps": 100, "optimizer.warmup_steps": 20}, gpu={"steps": 750}, paper={
+            "steps": 262_144, "batch_size": 128, "model.position": "t5_bias", "model.norm": "rms_norm",
+            "model.norm_bias": False, "model.attention_bias": False, "model.mlp_bias": False,
+            "model.activation": "relu",
+            "optimizer.kind": "adafactor", "optimizer.learning_rate": 0.01,
+            "optimizer.schedule": "inverse_square_root"})})
+    before = at(scale, bench=400, gpu=3000, paper=524_288)
+    source = f"Raffel et al. 2020, Table {number}"
+    return StudyConfig(
+        title=f"T5, Table {number}, at {scale} scale",
+        question=f"{question} Each prepares an encoder-decoder for {before:,} steps; then all learn, in "
+                 f"{base.steps:,}, to write the second half of a text given the first.",
+        base=base, arms=continued(noises, before), reference=reference, match="steps", varies=("objective",),
+        count_preparation=False, metrics=(), losses=("prefix_lm",), scale=scale, stand_in=stand_in,
+        claims=claims(source, "loss/prefix_lm", *rows),
+        paper=table(f"{source}: T5-base, 2^35 tokens of C4, fine-tuned", COLUMNS, reference, paper,
+                    note="Ours is the loss of a text's second half given its first."))
