@@ -38,7 +38,8 @@ def test_a_run_sees_ten_windows_again_and_again(prepared):
     assert len(np.unique(places)) == 10 and np.array_equal(np.bincount(visits.ravel()), [10] * 20)
     assert all(len(set(epoch)) == 10 for epoch in places.reshape(20, 10))
     assert len({tuple(epoch) for epoch in places.reshape(20, 10)}) > 15  # each in an order of its own
-    tokens = {row.tobytes() for step in range(25) for row in training_batches(limited(config), data).windows_at(step).tokens}
+    batches = training_batches(limited(config), data)
+    tokens = {row.tobytes() for step in range(25) for row in batches.windows_at(step).tokens}
     assert len(tokens) == 10 and len(np.unique(seen(config, data, 25)[0])) > 100
 
 
@@ -106,7 +107,8 @@ def test_too_few_and_too_many_are_refused_in_a_line(prepared):
         config.data.replace(unique_tokens=64, mixed_with=("other.txt",))
     store = data.stores["train"]
     most = (len(store) - 1) // 32 * 32
-    message = rf"data.unique_tokens={most + 1000}: .*train has {most} tokens in windows of 32; give a number from 32 to {most}"
+    message = (rf"data.unique_tokens={most + 1000}: .*train has {most} tokens in windows of 32; give a number from 32 "
+               rf"to {most}$")
     with pytest.raises(UserError, match=message):
         training_batches(limited(config, most + 1000), data)
     assert Windows(store, 32, segments=True, seed=0, unique_tokens=most).count == most // 32

@@ -1,6 +1,6 @@
 """Text in a language that is built like English and means nothing, with an entropy that is known.
 
-    The gafo that the bagi (a zoka lides) pume tozily sebis those mapi runos that vika a tedo.
+    The balas that a ruda beli lomus govily dupi a lefi. A bala [ the dabe that is ruda kobily supos] soses a ruvi nula.
 
 Verbs agree with their subjects across clauses of any depth, and brackets close as they were opened, so much of the next
 word's distribution depends on words that may be far away.
