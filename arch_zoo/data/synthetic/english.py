@@ -1,6 +1,6 @@
 """Text in a language that is built like English and means nothing, with an entropy that is known.
 
-    The balas that a ruda beli lomus govily dupi a lefi. A bala [ the dabe that is ruda kobily supos] soses a ruvi nula.
+    The balas that a lize teda temis tupuly zedi a mimi. A bala [ the nufo that is lize tiduly nises] nuras a gupu ruvi.
 
 Verbs agree with their subjects across clauses of any depth, and brackets close as they were opened, so much of the next
 word's distribution depends on words that may be far away.
@@ -32,7 +32,7 @@ class English(TextSource):
     """Sentences of a probabilistic grammar; a document ends after each of its sentences with the same probability."""
 
     sentences: float = setting(24.0, "mean number of sentences in a document", low=1.0)
-    words: int = setting(400, "stems; the k-th of its class is drawn in proportion to 1 / k", low=20, high=4000)
+    words: int = setting(1500, "stems; the k-th of its class is drawn in proportion to 1 / k", low=20, high=4000)
     clauses: float = setting(0.25, "probability that a clause or a bracket stands behind a subject", low=0.01, high=0.4)
 
     @functools.cached_property

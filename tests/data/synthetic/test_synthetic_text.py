@@ -39,8 +39,8 @@ def test_drawn_documents_have_the_entropy_of_the_closed_form():
     sentences = np.array([text.count(".") for text in documents])
     assert sentences.mean() == pytest.approx(LANGUAGE.sentences, rel=0.15)
     assert found.sum(axis=0) / sentences.sum() == pytest.approx([nats, words, size], rel=0.015)
-    assert nats / math.log(2) == pytest.approx(33.73, abs=0.01)  # what docs/synthetic.md says
-    assert nats / math.log(2) / size == pytest.approx(0.9523, abs=1e-4)
+    assert nats / math.log(2) == pytest.approx(39.24, abs=0.01)  # what docs/synthetic.md says
+    assert nats / math.log(2) / size == pytest.approx(1.1078, abs=1e-4)
 
 
 def test_next_words_always_sum_to_one_and_a_text_is_whole_only_behind_a_full_stop():
@@ -82,7 +82,7 @@ def test_brackets_close_as_they_were_opened():
 
 
 def test_texts_have_an_expected_length_at_the_ends_of_all_ranges():
-    for words, clauses, sentences in itertools.product((20, 1000), (0.01, 0.4), (1.0, 100.0)):
+    for words, clauses, sentences in itertools.product((20, 4000), (0.01, 0.4), (1.0, 100.0)):
         nats, length, _ = English(words=words, clauses=clauses, sentences=sentences).per_sentence()
         assert 0 < nats < 100 and 4 < length < 30
 
@@ -118,7 +118,7 @@ def test_documents_are_a_function_of_the_name_and_every_option_bites():
 def test_a_change_of_the_texts_counts_up_the_version():
     """Tokens are cached under the options and the version: the same ones must make the same text for ever."""
     assert LANGUAGE.version == 1
-    assert LANGUAGE.document(3).startswith("A fitu is puvo. A lefi ditas many lakos. The zosos supo. The balas that a")
+    assert LANGUAGE.document(3).startswith("A pizo is lolu. A mimi mazus many volas. The ziris dofa. The balas that a")
 
 
 @pytest.mark.parametrize(("corpus", "message"), [
