@@ -29,9 +29,9 @@ class TokenizerConfig(Settings):
 class DataConfig(Settings):
     """Where text comes from and how it is cut into windows."""
 
-    corpus: str = setting("python_docs", "python_docs, a text or JSON-lines file or folder, tfds:NAME, tokens:DIR, or "
-                                         "for pairs of texts parallel:SOURCES,TARGETS, parallel:FILE or "
-                                         "parallel:tfds:NAME")
+    corpus: str = setting("python_docs", "python_docs, a text or JSON-lines file or folder, tfds:NAME, tokens:DIR, "
+                                         "synthetic:grammar, or for pairs of texts parallel:SOURCES,TARGETS, "
+                                         "parallel:FILE, parallel:tfds:NAME or parallel:synthetic:NAME")
     mixed_with: tuple[str, ...] = setting((), "further corpora, read as corpus is, for training on a mixture of all")
     corpus_weights: tuple[float, ...] = setting((), "how often a window is of each corpus, of data.corpus first, "
                                                     "relative to the others; empty: by their sizes", low=0.0)
@@ -40,6 +40,8 @@ class DataConfig(Settings):
     documents: Literal["blank_line", "line", "file"] = setting("blank_line", "what separates documents in plain text")
     tokenizer: TokenizerConfig = setting(TokenizerConfig, "the tokenizer")
     length: int = setting(128, "tokens of corpus in one window", low=2)
+    unique_tokens: int | None = setting(None, "train on so many tokens of the training split, in whole windows, again "
+                                              "and again; none: all of it", low=1)
     segments: bool = setting(True, "hide documents that share a window from each other")
     cache_dir: str | None = setting(None, "tokenizers and token stores live here; none: the user's cache directory")
 
@@ -51,6 +53,11 @@ class DataConfig(Settings):
         if self.mixed_with and any(corpus.startswith("tokens:") for corpus in corpora):
             raise FieldError("mixed_with", "tokens:DIR has a tokenizer of its own, and a mixture has one for all; name "
                                            "the corpora themselves")
+        if self.unique_tokens is not None and self.unique_tokens < self.length:
+            raise FieldError("unique_tokens", f"{self.unique_tokens} tokens do not fill one window of data.length="
+                                              f"{self.length}")
+        if self.unique_tokens is not None and self.mixed_with:
+            raise FieldError("unique_tokens", "is of one corpus, and data.mixed_with names more")
 
     @property
     def parallel(self) -> bool:

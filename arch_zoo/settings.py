@@ -116,10 +116,12 @@ def _check_range(value: Any, field: dataclasses.Field) -> None:
 
 def to_dict(settings: Settings) -> dict[str, Any]:
     """Nested JSON-ready dict; a variant carries its "name" first."""
-    result = {"name": settings.name} if isinstance(getattr(type(settings), "name", None), str) else {}
-    for field in dataclasses.fields(settings):
-        result[field.name] = _jsonable(getattr(settings, field.name))
-    return result
+    name = {"name": settings.name} if isinstance(getattr(type(settings), "name", None), str) else {}
+    return name | _values(settings)
+
+
+def _values(settings: Settings) -> dict[str, Any]:
+    return {field.name: _jsonable(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
 
 
 def _jsonable(value: Any) -> Any:
@@ -182,7 +184,7 @@ def override(settings: Settings, changes: Mapping[str, Any]) -> Any:
     (`objective=masked_lm`) resets its options, which longer paths (`objective.rate`) then set. Several variants are
     named as `parts=a,b`, and reached as `parts.0`, `parts.1.rate`, or by name, `parts.b.rate`.
     """
-    values, cls = to_dict(settings), type(settings)
+    values, cls = _values(settings), type(settings)
     for path in sorted(changes, key=lambda p: p.count(".")):
         _set(values, cls, path.split("."), changes[path], path)
     return from_dict(cls, values)

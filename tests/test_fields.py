@@ -94,6 +94,7 @@ IN_SETUP = {
     "dtype": ("bfloat16", (step,), {}),
     "data.length": (24, (batches,), {}),
     "data.segments": (False, (batches,), {}),
+    "data.unique_tokens": (64, (batches,), {}),
     "objective": ("prefix_lm", (batches,), {}),
     "objective=bert_style.rate": (0.3, (batches,), {}),
     "objective=bert_style.mask_share": (0.2, (batches,), {}),

@@ -28,7 +28,8 @@ RUNS = {"decoder": {"model__residual_dropout": 0.1},
                      "objective__parts": "mixture,masked_lm", "objective__parts.0.parts": "causal_lm,masked_next_token",
                      "objective__switches": "0.58"},
         "encoder": {"model__architecture": "encoder_only", "objective": "next_sentence", "model__mlp_dropout": 0.1,
-                    "model__pooler": True, "model__sentence_classes": 2, "model__token_types": 2, "data__length": 48}}
+                    "model__pooler": True, "model__sentence_classes": 2, "model__token_types": 2, "data__length": 48,
+                    "data__unique_tokens": 480}}  # seen several times before the end
 HALF_WRITTEN = "checkpoints/16.orbax-checkpoint-tmp"
 
 

@@ -7,6 +7,7 @@ from arch_zoo.data.mixing import MixedCorpus
 from arch_zoo.data.parallel import ParallelText
 from arch_zoo.data.python_docs import PythonDocs
 from arch_zoo.data.splits import Corpus
+from arch_zoo.data.synthetic.sources import PAIRS, TEXT, SyntheticPairs, SyntheticText
 from arch_zoo.data.tfds_text import TfdsPairs, TfdsText
 
 if TYPE_CHECKING:  # importing it loads every model and objective
@@ -20,6 +21,10 @@ def open_corpus(config: "DataConfig") -> Corpus:
         return MixedCorpus([open_corpus(alone.replace(corpus=name)) for name in (config.corpus, *config.mixed_with)])
     if config.corpus == PythonDocs.name:
         return PythonDocs(config.cache_dir)
+    if config.corpus.startswith(TEXT):
+        return SyntheticText(config.corpus)
+    if config.corpus.startswith(PAIRS):
+        return SyntheticPairs(config.corpus)
     if config.corpus.startswith("tfds:"):
         return TfdsText(config)
     if config.corpus.startswith("parallel:tfds:"):

@@ -43,8 +43,9 @@ class LocalText(Carved):
         if not root.exists() or not self.name:  # an empty name would be the current directory
             siblings = [str(root.parent / n) for n in os.listdir(root.parent)] if root.parent.is_dir() else []
             raise UserError(f"data.corpus={self.name}: no such file or folder."
-                            f"{did_you_mean(self.name, [*siblings, PythonDocs.name])} "
-                            f"A corpus is python_docs, a path, parallel:FILES, tfds:NAME or tokens:DIR")
+                            f"{did_you_mean(self.name, [*siblings, PythonDocs.name, 'synthetic:grammar'])} "
+                            f"A corpus is python_docs, a path, parallel:FILES, tfds:NAME, tokens:DIR or "
+                            f"synthetic:grammar")
         files = [root] if root.is_file() else sorted(
             p for p in root.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
         if not files:

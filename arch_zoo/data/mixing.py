@@ -28,6 +28,10 @@ class MixedCorpus:
         """See Corpus."""
         return itertools.chain.from_iterable(corpus.documents(split) for corpus in self.corpora)
 
+    def pairs(self, split: str) -> Iterator[tuple[str, str]]:
+        """See CarvedPairs: of a mixture of such."""
+        return itertools.chain.from_iterable(corpus.pairs(split) for corpus in self.corpora)
+
 
 class MixedWindows:
     """The windows of several corpora by weight, each corpus with an order and visits of its own.

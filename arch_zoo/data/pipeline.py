@@ -1,6 +1,7 @@
 """Batches as a function of the step: no iterator, hence no iterator state to lose."""
 
 import functools
+import pathlib
 import queue
 import threading
 from collections.abc import Callable
@@ -19,18 +20,23 @@ class Windows:
     Window i holds the tokens from i · length on, and one more. The last, shorter part of a store is left out.
     """
 
-    def __init__(self, store: TokenStore, length: int, *, segments: bool, seed: int | None):
-        """`seed` None keeps the order of the corpus (evaluation); `segments` False makes a window one segment."""
-        self.count, self.store_path = (len(store) - 1) // length, store.path
-        if self.count < 1:
+    def __init__(self, store: TokenStore, length: int, *, segments: bool, seed: int | None,
+                 unique_tokens: int | None = None):
+        """`seed` None keeps the order of the corpus (evaluation); `segments` False makes a window one segment;
+        `unique_tokens`: there are only some of the windows, with so many tokens (see `chosen_windows`)."""
+        self._total, self.store_path = (len(store) - 1) // length, store.path
+        if self._total < 1:
             raise UserError(f"{store.path}: {len(store)} tokens do not fill one window of data.length={length}; "
                             f"use more text or a shorter length")
+        self._places = chosen_windows(self._total, length, unique_tokens, store.path)
+        self.count = self._total if self._places is None else len(self._places)
         self._store, self._length, self._segments = store, length, segments
         self._order = functools.lru_cache(maxsize=2)(lambda epoch: order_of_epoch(self.count, seed, epoch))
 
     def at(self, index: np.ndarray) -> Window:
         """The windows of the examples with these numbers; number `count` begins the second epoch."""
-        place, visit = visited(index, self.count, self._order)
+        number, visit = visited(index, self.count, self._order)
+        place = self._place(number)
         tokens, segment_ids = self._read(place)
         return Window(tokens=tokens, segment_ids=segment_ids, index=index, place=place, visit=visit,
                       elsewhere=self.elsewhere)
@@ -43,19 +49,26 @@ class Windows:
         count = before + self.count - behind
         pick = np.minimum((uniform.astype(np.float64) * count).astype(np.int64), np.maximum(count - 1, 0))
         chosen = np.where(pick < before, pick, behind + pick - before)
-        tokens, segment_ids = self._read(np.where(count > 0, chosen, place))
+        tokens, segment_ids = self._read(np.where(count > 0, self._place(chosen * (count > 0)), place))
         return tokens, segment_ids * (count > 0)[:, None]
 
     def has_elsewhere(self) -> bool:
         """Whether any two windows share no document: if any do, the first and the last do."""
-        return bool(self._strangers(np.zeros(1, np.int64))[1][0] < self.count)
+        return bool(self._strangers(self._place(np.zeros(1, np.int64)))[1][0] < self.count)
+
+    def _place(self, number: np.ndarray) -> np.ndarray:
+        """Where in the store the windows stand that there are."""
+        return number if self._places is None else self._places[number]
 
     def _strangers(self, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(before, behind), int [b]: the windows 0 … before − 1 and behind … count − 1 share no document with these."""
+        """(before, behind), int [b]: of the windows that there are, those with the numbers 0 … before − 1 and
+        behind … count − 1 share no document with these.
+        """
         first, last = place * self._length, (place + 1) * self._length
         begin = self._store.offsets[np.searchsorted(self._store.offsets, first, side="right") - 1]
         end = self._store.offsets[np.searchsorted(self._store.offsets, last, side="right")]
-        return np.maximum((begin - 1) // self._length, 0), np.minimum(-(-end // self._length), self.count)
+        before, behind = np.maximum((begin - 1) // self._length, 0), np.minimum(-(-end // self._length), self._total)
+        return (before, behind) if self._places is None else tuple(np.searchsorted(self._places, [before, behind]))
 
     def _read(self, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         positions = place[:, None] * self._length + np.arange(self._length + 1)
@@ -75,18 +88,22 @@ class PackedPairs:
     them. In the target, each pair of a row but the first has a free place before it.
     """
 
-    def __init__(self, store: PairStore, lengths: Lengths, *, seed: int | None):
-        self._store, self._lengths, self._seed = store, lengths, seed
+    def __init__(self, store: PairStore, lengths: Lengths, *, seed: int | None, unique_tokens: int | None = None):
+        """As for Windows; a row has the places of its source and of its target."""
+        self._store, self._lengths = store, lengths
         whole = np.stack([np.diff(store.source.offsets), np.diff(store.target.offsets)])
         self.pairs, self.cut = whole.shape[1], int((whole > [[lengths.source], [lengths.target]]).any(axis=0).sum())
         self._sizes = np.minimum(whole, [[lengths.source], [lengths.target]])
         self._first = _packed(self._sizes, lengths)
-        self.count = len(self._first) - 1
+        total = len(self._first) - 1
+        self._places = chosen_windows(total, lengths.source + lengths.target, unique_tokens, store.path)
+        self.count = total if self._places is None else len(self._places)
         self._order = functools.lru_cache(maxsize=2)(lambda epoch: order_of_epoch(self.count, seed, epoch))
 
     def at(self, index: np.ndarray) -> Pairs:
         """The rows of the examples with these numbers; number `count` begins the second epoch."""
-        place, visit = visited(index, self.count, self._order)
+        number, visit = visited(index, self.count, self._order)
+        place = number if self._places is None else self._places[number]
         b, lengths = len(index), self._lengths
         source, target = np.zeros((b, lengths.source), np.int32), np.zeros((b, lengths.target), np.int32)
         source_segments, target_segments = np.zeros_like(source), np.zeros_like(target)
@@ -120,6 +137,21 @@ def _packed(sizes: np.ndarray, lengths: Lengths) -> np.ndarray:
         first.append(min(int(np.searchsorted(side, most, side="right")) - 1
                          for side, most in zip(ends, reached, strict=True)))
     return np.array(first)
+
+
+def chosen_windows(total: int, length: int, unique_tokens: int | None, path: pathlib.Path) -> np.ndarray | None:
+    """int [windows]: the places, in order, of windows that together have at most so many tokens; None: all are there.
+
+    They are the first ones of an order that is the same in every run: a corpus is often sorted, and its beginning
+    would be text of another kind. Fewer tokens are a part of more. UserError where not even one window, or more than
+    there are, would be needed.
+    """
+    if unique_tokens is None:
+        return None
+    if not 1 <= unique_tokens // length <= total:
+        raise UserError(f"data.unique_tokens={unique_tokens}: {path} has {total * length} tokens in windows of "
+                        f"{length}; give a number from {length} to {total * length}")
+    return np.sort(order_of_epoch(total, 0, 0)[:unique_tokens // length])
 
 
 def visited(index: np.ndarray, count: int, order: Callable[[int], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from arch_zoo.data.prepare import Store
+from arch_zoo.data.splits import Corpus
 from arch_zoo.data.token_store import PairStore, TokenStore
 from arch_zoo.data.tokenizers import Tokenizer
 from arch_zoo.evaluation.likelihood import Scorer
@@ -49,9 +50,28 @@ def bits_per_byte(scorer: Scorer, objective: Objective, tokenizer: Tokenizer,
     Raises Undefined, with the reason, for an objective that has no left-to-right likelihood, and for a tokenizer that
     changes the text: how many bytes the suffixes had is then not known from their tokens.
     """
+    sizes = _suffix_bytes(tokenizer, windows)
+    items = [objective.conditional(prefix, suffix, tokenizer.vocabulary) for prefix, suffix in windows]
+    return float(-scorer.scores(items).sum() / math.log(2) / sum(sizes))
+
+
+def optimum_bits_per_byte(corpus: Corpus | None, tokenizer: Tokenizer,
+                          windows: list[tuple[list[int], list[int]]]) -> float:
+    """What `bits_per_byte` of the same windows is by the distribution that the corpus is drawn from.
+
+    Over many windows no model is better. Raises Undefined, with the reason, where that distribution is not known, and
+    where `bits_per_byte` does.
+    """
+    if not hasattr(corpus, "optimum"):
+        raise Undefined("only of synthetic corpora is it known how well their text can be predicted")
+    sizes, nats = _suffix_bytes(tokenizer, windows), 0.0
+    for (prefix, suffix), size in zip(windows, sizes, strict=True):
+        text = tokenizer.decode([*prefix, *suffix]).encode()
+        nats += corpus.optimum(text[:-size].decode(), text[-size:].decode())
+    return nats / math.log(2) / sum(sizes)
+
+
+def _suffix_bytes(tokenizer: Tokenizer, windows: list[tuple[list[int], list[int]]]) -> list[int]:
     if not tokenizer.lossless:
         raise Undefined("the tokenizer does not give text back exactly, so the bytes behind its tokens are not known")
-    items = [objective.conditional(prefix, suffix, tokenizer.vocabulary) for prefix, suffix in windows]
-    sizes = tokenizer.vocabulary.byte_lengths
-    total = sum(int(sizes[suffix].sum()) for _, suffix in windows)
-    return float(-scorer.scores(items).sum() / math.log(2) / total)
+    return [int(tokenizer.vocabulary.byte_lengths[suffix].sum()) for _, suffix in windows]

@@ -64,8 +64,9 @@ class Batches:
 
 
 def training_batches(config: RunConfig, data: Data) -> Batches:
-    """Windows of the training split, shuffled and corrupted by the run's seed."""
-    return Batches(config, data, _windows(config, data, "train", seed=config.seed), config.seed)
+    """Windows of the training split, or of as much of it as `data.unique_tokens` says, shuffled and corrupted by the
+    run's seed."""
+    return Batches(config, data, _windows(config, data, "train", config.seed, config.data.unique_tokens), config.seed)
 
 
 def evaluation_batches(config: RunConfig, data: Data, split: str = "validation") -> Batches:
@@ -73,23 +74,24 @@ def evaluation_batches(config: RunConfig, data: Data, split: str = "validation")
     return Batches(config, data, _windows(config, data, split, seed=None), corruption_seed=0)
 
 
-def _windows(config: RunConfig, data: Data, split: str, seed: int | None) -> AnyWindows:
+def _windows(config: RunConfig, data: Data, split: str, seed: int | None, unique: int | None = None) -> AnyWindows:
     """The split as the objective reads it, of one corpus or of several."""
     stores = data.stores[split]
     if not isinstance(stores, tuple):
-        return _windows_of(config, stores, seed)
+        return _windows_of(config, stores, seed, unique)
     return MixedWindows([_windows_of(config, store, seed) for store in stores], config.data.corpus_weights, seed)
 
 
-def _windows_of(config: RunConfig, store: TokenStore | PairStore, seed: int | None) -> Windows | PackedPairs:
+def _windows_of(config: RunConfig, store: TokenStore | PairStore, seed: int | None,
+                unique: int | None = None) -> Windows | PackedPairs:
     """UserError where the store holds something else than the objective reads."""
     objective = config.objective
     if isinstance(store, PairStore) != objective.reads_pairs:
         needed, there = ("pairs of texts", "running text")[::1 if objective.reads_pairs else -1]
         raise UserError(f"objective={objective.name} reads {needed}, and {store.path} holds {there}")
     if not objective.reads_pairs:
-        return Windows(store, config.data.length, segments=config.data.segments, seed=seed)
-    packed = PackedPairs(store, objective.lengths(config.data.length), seed=seed)
+        return Windows(store, config.data.length, segments=config.data.segments, seed=seed, unique_tokens=unique)
+    packed = PackedPairs(store, objective.lengths(config.data.length), seed=seed, unique_tokens=unique)
     if packed.cut:
         logging.info("%s: %d of %d pairs are too long for a row, their ends are cut off; data.length and "
                      "objective.target_length say how long it is", store.path, packed.cut, packed.pairs)
