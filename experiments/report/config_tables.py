@@ -39,10 +39,10 @@ def differs_table(study: Study) -> Table:
     """The fields of the config in which arms differ, and nothing else. Of many arms, each is a row."""
     differs = study.record.get("differs", {})
     if len(study.names) > _ARMS_AS_COLUMNS:
-        rows = tuple((arm_entry(study, slug), *(Entry(_value(values.get(slug))) for values in differs.values()))
+        rows = tuple((arm_entry(study, slug), *(Entry(show(values.get(slug))) for values in differs.values()))
                      for slug in study.names)
         return Table((Entry("Arm"), *columns(*differs)), rows if differs else (), labels=1 + len(differs))
-    rows = tuple((Entry(path), *(Entry(_value(values.get(slug))) for slug in study.names))
+    rows = tuple((Entry(path), *(Entry(show(values.get(slug))) for slug in study.names))
                  for path, values in differs.items())
     return Table((Entry("Field"), *(arm_entry(study, slug) for slug in study.names)), rows, labels=1 + len(study.names))
 
@@ -51,12 +51,12 @@ def equal_table(study: Study) -> Table:
     """The fields asserted equal in all arms."""
     equal = study.record.get("asserted_equal", {})
     return Table(columns("Field", "Value in every arm"),
-                 tuple((Entry(path), Entry(_value(value))) for path, value in equal.items()), labels=2)
+                 tuple((Entry(path), Entry(show(value))) for path, value in equal.items()), labels=2)
 
 
 def environment_table(study: Study) -> Table:
     """Versions, device and hashes."""
-    return Table((), tuple((Entry(name), Entry(_value(value)))
+    return Table((), tuple((Entry(name), Entry(show(value)))
                            for name, value in study.record.get("environment", {}).items()), labels=2)
 
 
@@ -85,11 +85,12 @@ def rates_in_words(study: Study) -> str:
              "and trained with the best.")
     if not at_edge or len(rates) == 1:
         return words
-    return (f"{words} The best rate lies at the edge of the grid for {listed(at_edge)}: a rate beyond it may be better, "
-            "so these arms may be shown worse than they are.")
+    return (f"{words} The best rate lies at the edge of the grid for {listed(at_edge)}: a rate beyond it may be "
+            "better, so these arms may be shown worse than they are.")
 
 
-def _value(value: Any) -> str:
+def show(value: Any) -> str:
+    """A value of a config in a table."""
     if value is None or value == "":
         return "–"
     if isinstance(value, list):

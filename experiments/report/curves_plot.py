@@ -17,7 +17,8 @@ def has_curves(study: Study) -> bool:
 def curves_figure(study: Study) -> Any:
     """One panel per arm: its seeds, their mean and range, held-out losses; in pale, the arms of the same objective."""
     many = len(study.names) > _FEW
-    figure, axes = panels(len(study.names), 1.9 if many else 2.5, columns=4 if many else 3)
+    lines = max(wrapped(name, 30).count("\n") for name in study.names.values())
+    figure, axes = panels(len(study.names), 1.85 + 0.13 * lines if many else 2.5, columns=4 if many else 3)
     alike: dict[str, list[str]] = {}
     for slug in study.names:
         objective = json.dumps(study.record["configs"][slug]["objective"], sort_keys=True)

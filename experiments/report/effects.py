@@ -19,8 +19,8 @@ from experiments.report.grid import Design, design
 from experiments.report.record import Metric, Study
 from experiments.report.table import Entry, Notes, Table, bounds, columns, short_p, signed
 
-_EXTREMES = ("between the levels with the worst and the best mean, chosen after looking: the interval is too hopeful; p "
-             "is of all its levels")
+_EXTREMES = ("between the levels with the worst and the best mean, chosen after looking: the interval is too hopeful; "
+             "p is of all its levels")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -111,7 +111,7 @@ def _parallel(findings: Findings, grid: Design) -> Any:
     from matplotlib.figure import Figure
 
     study = findings.study
-    metrics = [metric for metric in study.metrics if any((slug, metric.key) in findings.intervals for slug in grid.arms)]
+    metrics = [metric for metric in study.metrics if _means(findings, metric, grid)]
     count = len(grid.factors) + len(metrics)
     figure = Figure(figsize=(max(WIDTH, 1.35 * count), 4.2), layout="constrained")
     panel = figure.subplots()
@@ -146,9 +146,14 @@ def _factor_heights(factor: Factor) -> list[float]:
     return list((numbers - numbers.min()) / np.ptp(numbers))
 
 
+def _means(findings: Findings, metric: Metric, grid: Design) -> list[float]:
+    return [findings.intervals[slug, metric.key].mean for slug in grid.arms
+            if (slug, metric.key) in findings.intervals]
+
+
 def _metric_range(findings: Findings, metric: Metric, grid: Design) -> tuple[float, float]:
     """(worst, best) of the means."""
-    means = [findings.intervals[slug, metric.key].mean for slug in grid.arms if (slug, metric.key) in findings.intervals]
+    means = _means(findings, metric, grid)
     return (min(means), max(means)) if metric.better == "higher" else (max(means), min(means))
 
 

@@ -39,7 +39,8 @@ def _metric_panel(panel: Any, findings: Findings, metric: Metric, named: bool) -
                        textcoords="offset points", fontsize=7, color="#111827", va="top")
     panel.set(title=wrapped(metric.title, 42), xlabel=f"{metric.unit} ({metric.better} is better)",
               ylim=(len(study.compared) - 0.5, -0.6))
-    panel.set_yticks(range(len(study.compared)), [wrapped(name, 44) for name in study.compared.values()] if named else [""] * len(study.compared))
+    panel.set_yticks(range(len(study.compared)),
+                     [wrapped(name, 44) if named else "" for name in study.compared.values()])
     panel.tick_params(axis="y", length=0, labelcolor="#1f2937")
     panel.grid(axis="y", visible=False)
     panel.locator_params(axis="x", nbins=5)

@@ -28,6 +28,10 @@ class PaperRow:
     ours: Comparison | None    # the arm against the baseline
     our_share: float | None
 
+    @property
+    def our_gap(self) -> float | None:
+        return None if self.ours is None or self.ours.paired is None else self.ours.paired.mean
+
 
 @dataclasses.dataclass(frozen=True)
 class PaperColumn:
@@ -127,5 +131,5 @@ def paper_json(columns: list[PaperColumn]) -> list[dict[str, Any]]:
     return [{"column": column.title, "metric": column.metric and column.metric.key,
              "rows": [{"arm": row.arm, "paper": row.paper, "gap": row.gap, "share_of_range": row.share,
                        "verified": row.verified, "our_share_of_range": row.our_share,
-                       "our_gap": row.ours.paired.mean if row.ours is not None and row.ours.paired is not None else None}
+                       "our_gap": row.our_gap}
                       for row in column.rows]} for column in columns]

@@ -65,11 +65,8 @@ def front_in_words(findings: Findings, front: Front) -> str:
              for i, slug in enumerate(front.front, 1)]
     words = f"{front.metric.title}: nothing else beats {listed(shown)} at {'its' if len(shown) == 1 else 'their'} cost."
     near = [names[slug] for slug, c in front.behind.items() if c.p is not None and not c.significant]
-    untested = [names[slug] for slug, c in front.behind.items() if c.p is None]
     if near:
         words += f" Behind the front, but not beyond the noise: {listed(near, _NAMED)}."
-    if untested and not near:
-        words += " By means alone: the seeds there are test nothing."
     return words
 
 

@@ -27,8 +27,9 @@ def colours(study: Study) -> dict[str, str]:
     if count <= len(PALETTE):
         return dict(zip(study.names, PALETTE, strict=False))
     hues = [0.02 + 0.88 * i / count for i in range(count)]
-    tones = (colorsys.hls_to_rgb(hue, (0.34, 0.55)[i % 2] * (0.78 if 0.1 < hue < 0.55 else 1), 0.75)  # yellow to cyan
-             for i, hue in enumerate(hues))                                                           # is light as it is
+    # From yellow to cyan a hue is light as it is.
+    tones = (colorsys.hls_to_rgb(hue, (0.34, 0.55)[i % 2] * (0.78 if 0.1 < hue < 0.55 else 1), 0.75)
+             for i, hue in enumerate(hues))
     return {slug: "#" + "".join(f"{round(255 * part):02x}" for part in tone)
             for slug, tone in zip(study.names, tones, strict=True)}
 

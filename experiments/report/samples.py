@@ -37,8 +37,7 @@ class Sample:
 
 
 def samples(study: Study) -> list[Sample]:
-    """The first sample of the first finished cell of each arm; of many arms, of one for each kind of objective and model.
-    """
+    """The first sample of the first finished cell of each arm; of many, of one for each objective and architecture."""
     found, seen = [], set()
     for slug in study.names:
         config = study.record["configs"][slug]

@@ -27,8 +27,11 @@ def slug_of(overrides: dict[str, Any]) -> str:
 
 def make(workdir: pathlib.Path, arms: list[dict[str, Any]], levels: Callable[[dict], dict[str, float]], *,
          seeds: int = 3, noise: float = 0.01, cost: Callable[[dict], float] = lambda _: 1e12, metrics=(LOSS, SCORE),
-         **record: Any) -> pathlib.Path:
-    """Write the directory of a finished study: `levels` gives an arm's true values, `cost` its FLOPs."""
+         salt: str = "", **record: Any) -> pathlib.Path:
+    """Write the directory of a finished study: `levels` gives an arm's true values, `cost` its FLOPs.
+
+    Another `salt` draws other noise; what the arms of a seed share stays.
+    """
     slugs = [slug_of(overrides) for overrides in arms]
     varies = list(dict.fromkeys(path for overrides in arms for path in overrides))
     ledger = {slug: {"params": int(cost(overrides) / 1e6), "non_embedding_params": int(cost(overrides) / 2e6),
@@ -46,7 +49,7 @@ def make(workdir: pathlib.Path, arms: list[dict[str, Any]], levels: Callable[[di
     write_json_atomic(workdir / "study.json", made | record)
     for slug, overrides in zip(slugs, arms, strict=True):
         for seed in range(seeds):
-            _cell(workdir / "cells" / slug / f"seed_{seed}", _noisy(levels(overrides), slug, seed, noise),
+            _cell(workdir / "cells" / slug / f"seed_{seed}", _noisy(levels(overrides), salt + slug, seed, noise),
                   _config(overrides))
     return workdir
 

@@ -207,9 +207,10 @@ def test_claims_get_verdicts_and_unverified_numbers_their_mark(tmp_path):
         claim("bits_per_byte", SEQ2SEQ, PREFIX), claim("bits_per_byte", SEQ2SEQ, DECODER, "reverses at this scale"),
         claim("bits_per_byte", ENCODER, DECODER), claim("no_such_metric", ENCODER, DECODER)))
     findings = find(load_study(tmp_path))
-    text, verdicts = html_page(gather(findings), plots={}), [judged["verdict"] for judged in results_json(gather(findings))["claims"]]
+    content = gather(findings)
+    text, verdicts = html_page(content, plots={}), [judged["verdict"] for judged in results_json(content)["claims"]]
     assert verdicts == ["REPLICATES", "DOES NOT REPLICATE", "EXPECTED REVERSAL", "NO VERDICT", "NO VERDICT"]
-    assert "84.4 against 82.1" in text and "unverified" in text
+    assert "84.4 against 82.1" in text and "[M] from memory of the literature, not verified" in text
 
 
 def test_losses_of_different_objectives_never_share_an_axis(built):
