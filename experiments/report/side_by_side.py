@@ -115,4 +115,4 @@ def _not_pairable(a: Study, b: Study, slug: str) -> str:
     hashes = [name for name in _DECIDE_TEXT if None not in (found := [e.get(name) for e in environments])
               and found[0] != found[1]]
     differing = ", ".join([*paths, *hashes])
-    return f"the same seed reads other data ({differing} differ)" if differing else ""
+    return f"the same seed reads other data, by {differing}" if differing else ""

@@ -80,8 +80,9 @@ def _reading(one: Difference) -> str:
         return "the same"
     if one.p is None:
         return "not tested"
-    direction = "B better" if one.tested.mean > 0 else "B worse"
-    return direction if one.significant else f"{direction}, not significant"
+    if not one.significant:
+        return "not significant"
+    return "B better" if one.tested.mean > 0 else "B worse"
 
 
 def in_words(found: SideBySide) -> str:
