@@ -15,7 +15,7 @@ from experiments.report.figures import draw_plots
 from experiments.report.findings import Comparison, answer, find, metrics_in_words
 from experiments.report.page import html_page, markdown_page
 from experiments.report.paper import paper_json, paper_table
-from experiments.report.pareto import front_in_words, fronts_json
+from experiments.report.pareto import front_in_words, fronts_json, told_apart
 from experiments.report.record import Study, load_study
 from experiments.report.table import Entry, Table, in_brackets
 from experiments.report.tables import results_table
@@ -54,7 +54,8 @@ def terminal_summary(workdir: str | os.PathLike) -> str:
         parts.append(plain(ledger_table(findings.study)))
     if content.effects is not None and len(content.design.factors) > 1:
         parts.append(effects_in_words(content.effects))
-    parts += [f"By {front.cost}: {front_in_words(findings, front)}" for front in content.fronts]
+    parts += [f"By {front.cost}: {front_in_words(findings, front)}" for front in content.fronts
+              if front.cost in told_apart(content.fronts)]
     parts += [plain(paper_table(findings, column)) for column in content.paper]
     if "tuning" in record:
         parts.append(rates_in_words(findings.study))

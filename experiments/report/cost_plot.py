@@ -3,7 +3,7 @@
 from typing import Any
 
 from experiments.report.findings import Findings
-from experiments.report.pareto import COSTS, Front
+from experiments.report.pareto import COSTS, Front, told_apart
 from experiments.report.plots import colours, panels, wrapped
 from experiments.report.table import quantity
 
@@ -14,7 +14,7 @@ _LOG_FROM = 4  # the dearest arm costs more than this many times the cheapest
 def cost_figures(findings: Findings, fronts: list[Front]) -> dict[str, Any]:
     """{name: figure}, one for each cost in which arms differ."""
     figures = {}
-    for cost in dict.fromkeys(front.cost for front in fronts):
+    for cost in told_apart(fronts):
         chosen = [front for front in fronts if front.cost == cost]
         figure, axes = panels(len(chosen), 2.9)
         for panel, front in zip(axes, chosen, strict=True):

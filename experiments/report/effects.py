@@ -169,6 +169,9 @@ def effects_in_words(effects: Effects) -> str:
         certain = [one for one in own if one.p is not None and one.p < SIGNIFICANCE]
         if all(one.p is None for one in own):
             said.append(f"{own[0].metric.title}: nothing can be tested on so few seeds.")
+        elif len(own) == 1:
+            does = "matters" if certain else "does nothing"
+            said.append(f"{own[0].metric.title}: {titles[0]} {does} beyond the noise.")
         elif not certain:
             said.append(f"{own[0].metric.title}: no factor and no pair of factors does anything beyond the noise.")
         else:

@@ -10,7 +10,7 @@ from experiments.report.content import Content
 from experiments.report.effects import effects_in_words, effects_table, marginal_table
 from experiments.report.findings import answer
 from experiments.report.paper import paper_table
-from experiments.report.pareto import COSTS, front_in_words
+from experiments.report.pareto import COSTS, front_in_words, told_apart
 from experiments.report.plots import colours
 from experiments.report.samples import samples
 from experiments.templates import environment
@@ -54,7 +54,9 @@ def _filled(content: Content) -> dict[str, Any]:
         **_grid(content),
         "paper": [(column, paper_table(findings, column)) for column in content.paper],
         "fronts": {cost: [front_in_words(findings, front) for front in content.fronts if front.cost == cost]
-                   for cost in COSTS if any(front.cost == cost for front in content.fronts)},
+                   for cost in told_apart(content.fronts)},
+        "same_fronts": [cost for cost in dict.fromkeys(front.cost for front in content.fronts)
+                        if cost not in told_apart(content.fronts)],
         "cost_names": COSTS,
     }
 

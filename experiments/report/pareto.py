@@ -56,6 +56,17 @@ def _front(findings: Findings, metric: Metric, cost: str, costs: dict[str, float
     return Front(metric, cost, costs, order, front, dict(zip(rivals, compared, strict=True)))
 
 
+def told_apart(fronts: list[Front]) -> list[str]:
+    """The costs whose fronts are worth showing: not those in which every metric has the fronts of the cost before."""
+    shown: list[str] = []
+    for cost in dict.fromkeys(front.cost for front in fronts):
+        own = {front.metric.key: (front.order, front.front) for front in fronts if front.cost == cost}
+        if all(own != {front.metric.key: (front.order, front.front) for front in fronts if front.cost == other}
+               for other in shown):
+            shown.append(cost)
+    return shown
+
+
 def front_in_words(findings: Findings, front: Front) -> str:
     """The arms of the front with their cost and value, and those that seeds cannot tell from it."""
     names = findings.study.quoted

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from arch_zoo.files import write_json_atomic
 from experiments.report import build_report, terminal_summary
 from experiments.report.build import results_json
 from experiments.report.content import gather
@@ -11,6 +12,7 @@ from experiments.report.effects import effects_in_words, effects_table
 from experiments.report.figures import draw_plots
 from experiments.report.findings import find
 from experiments.report.grid import design
+from experiments.report.pareto import told_apart
 from experiments.report.plots import PALETTE, colours
 from experiments.report.record import load_study
 from experiments.report.samples import samples
@@ -137,7 +139,7 @@ def test_the_front_holds_what_nothing_beats_at_its_cost(grid):
     assert by_flops.front[-1] == "depth_8_learning_rate_0_003"
     means = [grid.findings.intervals[slug, "bits_per_byte"].mean for slug in by_flops.front]
     assert means == sorted(means, reverse=True)
-    assert {front.cost for front in grid.fronts} == {"flops", "params"}
+    assert {front.cost for front in grid.fronts} == {"flops", "params"} and told_apart(grid.fronts) == ["flops"]
 
 
 def test_a_dearer_arm_that_is_worse_is_behind(tmp_path):
@@ -149,6 +151,17 @@ def test_a_dearer_arm_that_is_worse_is_behind(tmp_path):
     assert front.front == ("depth_2",) and front.behind["depth_4"].significant
     text = terminal_summary(tmp_path)
     assert "nothing else beats 1\u00a0“depth 2”" in text.replace("\n", " ")
+
+
+def test_costs_with_other_fronts_are_both_shown(tmp_path):
+    arms = product(model__depth=[2, 4])
+    made = load_study(make(tmp_path, arms, levels, cost=lambda o: 1e11 * o["model.depth"]))
+    ledger = {slug: one | {"params": 10**6} for slug, one in made.record["ledger"].items()}
+    ledger["depth_4"]["params"] //= 2
+    write_json_atomic(tmp_path / "study.json", made.record | {"ledger": ledger})
+    content = gather(find(load_study(tmp_path)))
+    assert told_apart(content.fronts) == ["flops", "params"]
+    assert {"pareto_flops", "pareto_params"} <= set(draw_plots(content))
 
 
 def test_without_a_difference_in_cost_there_is_no_front(tmp_path):
