@@ -6,7 +6,8 @@ from typing import Any
 from experiments.report.plots import FAINT, GREY, colours, panels, wrapped
 from experiments.report.record import Study
 
-_FEW = 9  # with more arms, panels are smaller and four in a row
+_NARROW = 24  # characters that fit above a small panel
+_FEW = 9      # with more arms, panels are smaller and four in a row
 
 
 def has_curves(study: Study) -> bool:
@@ -17,7 +18,7 @@ def has_curves(study: Study) -> bool:
 def curves_figure(study: Study) -> Any:
     """One panel per arm: its seeds, their mean and range, held-out losses; in pale, the arms of the same objective."""
     many = len(study.names) > _FEW
-    lines = max(wrapped(name, 30).count("\n") for name in study.names.values())
+    lines = max(wrapped(name, _NARROW).count("\n") for name in study.names.values())
     figure, axes = panels(len(study.names), 1.85 + 0.13 * lines if many else 2.5, columns=4 if many else 3)
     alike: dict[str, list[str]] = {}
     for slug in study.names:
@@ -62,9 +63,9 @@ def _mean(study: Study, slug: str) -> dict[int, float]:
 def _curve_panel(panel: Any, study: Study, slug: str, others: dict[str, dict[int, float]], many: bool) -> None:
     colour, curves = colours(study)[slug], _curves(study, slug)
     size = {"fontsize": 8} if many else {}
-    panel.set_title(wrapped(study.names[slug], 30 if many else 44), **size)
+    panel.set_title(wrapped(study.names[slug], _NARROW if many else 44), **size)
     panel.set_xlabel("step")
-    panel.set_ylabel(f"{study.objective(slug)} loss\n(own scale)" if many else
+    panel.set_ylabel(f"{wrapped(study.objective(slug), 16)}\nloss (own scale)" if many else
                      f"{study.objective(slug)} loss\n(nats per target, own scale)", **size)
     panel.locator_params(axis="x", nbins=4 if many else 6)
     if not curves:

@@ -64,8 +64,9 @@ def panels(count: int, height: float, columns: int = COLUMNS, **options: Any) ->
 
 
 def wrapped(text: str, width: int) -> str:
-    """Text in lines of at most `width` characters, for a title."""
-    return "\n".join(textwrap.wrap(text, width)) or text
+    """Text in lines of at most `width` characters where it can be broken: at spaces, and behind underscores."""
+    lines = textwrap.wrap(text.replace("_", "_ "), width, break_long_words=False)
+    return "\n".join(line.replace("_ ", "_") for line in lines) or text
 
 
 def number_axis(panel: Any, numbers: tuple[float, ...], log: bool, labels: tuple[str, ...]) -> None:
