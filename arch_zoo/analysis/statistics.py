@@ -87,6 +87,37 @@ def paired_comparison(first: Sequence[float], second: Sequence[float]) -> Paired
     return Paired(tuple(differences.tolist()), interval, spread, p)
 
 
+@dataclasses.dataclass(frozen=True)
+class Unpaired:
+    """Mean of the first less mean of the second, of values that share nothing; p is None where it cannot be known."""
+
+    interval: Interval
+    p: float | None       # two-sided Welch test, not corrected
+    counts: tuple[int, int]
+
+    @property
+    def mean(self) -> float:
+        return self.interval.mean
+
+
+def welch_comparison(first: Sequence[float], second: Sequence[float], confidence: float = 0.95) -> Unpaired:
+    """Compare independent values of unequal spread: Welch 1947, with the degrees of freedom of Satterthwaite 1946.
+
+    p is that of scipy.stats.ttest_ind(equal_var=False). Fewer than two values on a side leave no interval and no p.
+    """
+    mean, counts = float(np.mean(first) - np.mean(second)), (len(first), len(second))
+    if min(counts) < 2:
+        return Unpaired(Interval(mean, None, None, min(counts)), None, counts)
+    parts = [float(np.var(side, ddof=1)) / len(side) for side in (first, second)]
+    error = math.sqrt(sum(parts))
+    if error <= _SAME * max(np.abs(first).max(), np.abs(second).max()):
+        return Unpaired(Interval(mean, mean, mean, min(counts)), 1.0 if mean == 0 else None, counts)
+    freedom = sum(parts) ** 2 / sum(part**2 / (count - 1) for part, count in zip(parts, counts, strict=True))
+    half = float(scipy.stats.t.ppf(0.5 + confidence / 2, freedom)) * error
+    p = 2 * float(scipy.stats.t.sf(abs(mean) / error, freedom))
+    return Unpaired(Interval(mean, mean - half, mean + half, min(counts)), p, counts)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Corrected p values, in the order given: Holm 1979, "A simple sequentially rejective multiple test procedure".
 

@@ -18,6 +18,8 @@ from arch_zoo.analysis.statistics import (
 )
 from experiments.report.record import Metric, Study
 
+_NAMED = 6  # names that a sentence can hold
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
@@ -57,7 +59,7 @@ class Findings:
 
     def leader(self, key: str) -> str | None:
         """The arm with the best mean, however little that may say."""
-        have = [slug for slug in self.study.names if (slug, key) in self.intervals]
+        have = [slug for slug in self.study.compared if (slug, key) in self.intervals]
         standing = self.standings[key]
         return standing[0].first if standing else have[0] if have else None
 
@@ -80,10 +82,10 @@ class Findings:
 
 def find(study: Study) -> Findings:
     """Compute everything there is to say about a study, however much of it has run."""
-    values = {(slug, m.key): study.values(slug, m.key) for slug in study.names for m in study.metrics}
+    values = {(slug, m.key): study.values(slug, m.key) for slug in study.compared for m in study.metrics}
     intervals = {place: mean_interval(list(by_seed.values())) for place, by_seed in values.items() if by_seed}
-    others = [slug for slug in study.names if slug != study.reference]
-    comparisons = _corrected([compare(study, metric, slug, study.reference)
+    others = [slug for slug in study.compared if slug != study.reference]
+    comparisons = corrected([compare(study, metric, slug, study.reference)
                               for metric in study.metrics for slug in others])
     standings = {metric.key: _standing(study, metric, intervals) for metric in study.metrics}
     return Findings(study, intervals, comparisons, standings, _judge(study))
@@ -100,24 +102,25 @@ def compare(study: Study, metric: Metric, first: str, second: str) -> Comparison
                       paired_comparison(a, b) if metric.better == "higher" else paired_comparison(b, a))
 
 
-def _corrected(family: list[Comparison]) -> list[Comparison]:
+def corrected(family: list[Comparison]) -> list[Comparison]:
+    """The same with p values after Holm's correction within this family."""
     p_values = holm_with_gaps([c.paired and c.paired.p for c in family])
     return [dataclasses.replace(c, p=p) for c, p in zip(family, p_values, strict=True)]
 
 
 def _standing(study: Study, metric: Metric, intervals: dict[tuple[str, str], Interval]) -> list[Comparison]:
-    have = [slug for slug in study.names if (slug, metric.key) in intervals]
+    have = [slug for slug in study.compared if (slug, metric.key) in intervals]
     if not have:
         return []
     sign = 1 if metric.better == "higher" else -1
     best = max(have, key=lambda slug: sign * intervals[slug, metric.key].mean)
-    return _corrected([compare(study, metric, best, slug) for slug in have if slug != best])
+    return corrected([compare(study, metric, best, slug) for slug in have if slug != best])
 
 
 def _judge(study: Study) -> list[JudgedClaim]:
     claims = study.record.get("claims", [])
     known = [(claim, study.metric(claim["metric"])) for claim in claims]
-    family = iter(_corrected([compare(study, metric, claim["better_arm"], claim["worse_arm"])
+    family = iter(corrected([compare(study, metric, claim["better_arm"], claim["worse_arm"])
                               for claim, metric in known if metric is not None]))
     judged = []
     for claim, metric in known:
@@ -147,7 +150,7 @@ def metrics_in_words(findings: Findings) -> str:
         return "No cell of this study has a result yet, so there is no answer."
     if len(study.seeds) == 1:
         return _one_seed_in_words(findings)
-    return " ".join([f"Over {len(study.seeds)} seeds for each of {len(study.names)} arms:",
+    return " ".join([f"Over {len(study.seeds)} seeds for each of {len(study.compared)} arms:",
                      *(_metric_in_words(findings, metric) for metric in study.metrics)])
 
 
@@ -162,7 +165,7 @@ def _one_seed_in_words(findings: Findings) -> str:
 
 def _metric_in_words(findings: Findings, metric: Metric) -> str:
     names, standing = findings.study.quoted, findings.standings[metric.key]
-    have = [slug for slug in names if (slug, metric.key) in findings.intervals]
+    have = [slug for slug in findings.study.compared if (slug, metric.key) in findings.intervals]
     if not have:
         return f"{metric.title}: no arm has a value."
     best = findings.leader(metric.key)
@@ -172,15 +175,18 @@ def _metric_in_words(findings: Findings, metric: Metric) -> str:
     chance = [names[slug] for slug in have if findings.at_chance(slug, metric)]
     if len(chance) == len(have):
         return f"{metric.title}: no arm can be told from chance ({format_number(metric.chance)})."
-    tail = f"; {_list(chance)} cannot be told from chance ({format_number(metric.chance)})" if chance else ""
+    tail = f"; {listed(chance, _NAMED)} cannot be told from chance ({format_number(metric.chance)})" if chance else ""
     beyond = [names[c.second] for c in standing if c.significant]
     if len(beyond) == len(standing):
         return f"{metric.title}: {names[best]} is best {value}, beyond the noise{tail}."
     if not any(c.p is not None for c in standing):
         return f"{metric.title}: {names[best]} has the best value {value}, which no pair of seeds could test{tail}."
-    led = f"beyond the noise over {_list(beyond)} only" if beyond else "but no lead beyond the noise"
+    led = f"beyond the noise over {listed(beyond, _NAMED)} only" if beyond else "but no lead beyond the noise"
     return f"{metric.title}: {names[best]} has the best mean {value}, {led}{tail}."
 
 
-def _list(names: list[str]) -> str:
+def listed(names: list[str], most: int | None = None) -> str:
+    """'a, b and c'; of more than `most` names only how many arms they are."""
+    if most is not None and len(names) > most:
+        return f"{len(names)} arms"
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

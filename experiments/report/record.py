@@ -42,6 +42,7 @@ class Cell:
     problem: str
     result: dict[str, Any]
     curve: list[dict[str, Any]]
+    learning_rate: float | None = None  # that of its own config.json; read only where the study tuned it
 
     @property
     def done(self) -> bool:
@@ -73,6 +74,11 @@ class Study:
         return {arm["slug"]: arm["name"] for arm in self.record["arms"]}
 
     @property
+    def compared(self) -> dict[str, str]:
+        """`names` without the arms that only prepare others: those cost something and have curves, no more."""
+        return {arm["slug"]: arm["name"] for arm in self.record["arms"] if not arm.get("preparation")}
+
+    @property
     def quoted(self) -> dict[str, str]:
         """The names for use in sentences: they may hold commas."""
         return {slug: f"“{name}”" for slug, name in self.names.items()}
@@ -83,7 +89,9 @@ class Study:
 
     @property
     def reference(self) -> str:
-        return self.record["reference"]
+        """The arm that others are compared with: as recorded, or the first one where that only prepares others."""
+        named = self.record["reference"]
+        return named if named in self.compared or not self.compared else next(iter(self.compared))
 
     @functools.cached_property
     def metrics(self) -> list[Metric]:
@@ -92,6 +100,10 @@ class Study:
 
     def metric(self, key: str) -> Metric | None:
         return next((metric for metric in self.metrics if metric.key == key), None)
+
+    def optimum(self, metric: Metric) -> float | None:
+        """The best value that a metric can take, where the study knows it."""
+        return self.record.get("optimum", {}).get(metric.key)
 
     def objective(self, slug: str) -> str:
         """Name of the objective that an arm is trained by."""
@@ -130,14 +142,15 @@ def load_study(workdir: pathlib.Path) -> Study:
     missing = [key for key in needed if key not in record]
     if missing:
         raise UserError(f"{path}: not the record of a study: it lacks {', '.join(missing)}")
-    cells = {(arm["slug"], seed): _load_cell(workdir, record["cells"], arm["slug"], seed)
+    tuned = "tuning" in record
+    cells = {(arm["slug"], seed): _load_cell(workdir / record["cells"].format(arm=arm["slug"], seed=seed),
+                                             arm["slug"], seed, tuned)
              for arm in record["arms"] for seed in record["seeds"]}
     return Study(record, cells)
 
 
-def _load_cell(workdir: pathlib.Path, where: str, slug: str, seed: int) -> Cell:
-    directory = workdir / where.format(arm=slug, seed=seed)
-    problem, result = "", {}
+def _load_cell(directory: pathlib.Path, slug: str, seed: int, tuned: bool) -> Cell:
+    problem, result, rate = "", {}, None
     try:
         if (directory / "result.json").exists():
             result = read_json(directory / "result.json")
@@ -147,6 +160,8 @@ def _load_cell(workdir: pathlib.Path, where: str, slug: str, seed: int) -> Cell:
             problem = "unfinished: it began to train and left no result"
         else:
             problem = "not run"
+        if tuned and (directory / "config.json").exists():
+            rate = read_json(directory / "config.json")["optimizer"]["learning_rate"]
     except (UserError, KeyError) as error:
-        problem = f"damaged: {error}".replace(f"{workdir}/", "")
-    return Cell(slug, seed, problem, result, read_metrics(directory))
+        problem = f"damaged: {error}".replace(f"{directory}/", "")
+    return Cell(slug, seed, problem, result, read_metrics(directory), rate)

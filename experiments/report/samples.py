@@ -1,11 +1,13 @@
 """What each objective saw and predicted, made ready to be looked at."""
 
 import dataclasses
+import json
 from typing import Any
 
 from experiments.inspection.pieces import piece
 from experiments.report.record import Study
 
+_ARMS = 6    # with more, arms that see text alike are shown once
 _BEFORE = 4  # pieces shown up to and including the one where a prediction is made
 
 
@@ -35,11 +37,16 @@ class Sample:
 
 
 def samples(study: Study) -> list[Sample]:
-    """The first sample of the first finished cell of each arm."""
-    found = []
+    """The first sample of the first finished cell of each arm; of many, of one for each objective and architecture."""
+    found, seen = [], set()
     for slug in study.names:
+        config = study.record["configs"][slug]
+        kind = json.dumps([config["objective"], config.get("model", {}).get("architecture")], sort_keys=True)
+        if len(study.names) > _ARMS and kind in seen:
+            continue
         cell = next((cell for cell in study.cells_of(slug) if cell.done and cell.result.get("samples")), None)
         if cell is not None:
+            seen.add(kind)
             found.append(_sample(study, slug, cell.seed, cell.result["samples"][0]))
     return found
 

@@ -14,6 +14,7 @@ from arch_zoo.errors import UserError
 from arch_zoo.files import write_json_atomic, write_text_atomic
 from experiments.report import build_report, terminal_summary
 from experiments.report.build import results_json
+from experiments.report.content import gather
 from experiments.report.findings import answer, find
 from experiments.report.page import html_page
 from experiments.report.record import load_study
@@ -180,7 +181,7 @@ def test_a_study_without_any_result_still_builds(tmp_path):
 def test_one_seed_has_no_interval_no_test_and_no_verdict(tmp_path):
     make_study(tmp_path, seeds=1, claims=(claim("classification/own", ENCODER, DECODER),))
     findings = find(load_study(tmp_path))
-    text = html_page(findings, plots={})
+    text = html_page(gather(findings), plots={})
     assert "One seed shows no spread" in text and "no answer yet" in text and "NO VERDICT" in text
     assert {findings.best(metric["key"]) for metric in METRICS} == {None}
     assert all(interval.low is None for interval in findings.intervals.values())
@@ -206,15 +207,16 @@ def test_claims_get_verdicts_and_unverified_numbers_their_mark(tmp_path):
         claim("bits_per_byte", SEQ2SEQ, PREFIX), claim("bits_per_byte", SEQ2SEQ, DECODER, "reverses at this scale"),
         claim("bits_per_byte", ENCODER, DECODER), claim("no_such_metric", ENCODER, DECODER)))
     findings = find(load_study(tmp_path))
-    text, verdicts = html_page(findings, plots={}), [judged["verdict"] for judged in results_json(findings)["claims"]]
+    content = gather(findings)
+    text, verdicts = html_page(content, plots={}), [judged["verdict"] for judged in results_json(content)["claims"]]
     assert verdicts == ["REPLICATES", "DOES NOT REPLICATE", "EXPECTED REVERSAL", "NO VERDICT", "NO VERDICT"]
-    assert "84.4 against 82.1" in text and "unverified" in text
+    assert "84.4 against 82.1" in text and "[M] from memory of the literature, not verified" in text
 
 
 def test_losses_of_different_objectives_never_share_an_axis(built):
-    from experiments.report.plots import _curves_figure
+    from experiments.report.curves_plot import curves_figure
 
-    panels = _curves_figure(load_study(built)).axes
+    panels = curves_figure(load_study(built)).axes
     encoder, decoder, prefix, sequence = (panel.get_ylim() for panel in panels[:4])
     assert len({encoder, decoder, prefix}) == 3 and prefix == sequence  # only the same objective shares its scale
     assert all("own scale" in panel.get_ylabel() for panel in panels[:4])
