@@ -1,6 +1,6 @@
 """Run every combination of some values with every seed, as a study. The same command resumes it.
 
-    python -m experiments.sweep --config=configs/base.py --sweep='model.depth=2,4,8' --sweep='model.position=none,rotary'
+    python -m experiments.sweep --config=configs/base.py --sweep='model.depth=2,4,8' --sweep='model.gated=true,false'
     python -m experiments.sweep --config=configs/base.py --sweep_file=configs/sweeps/positions.py
 
 Several --sweep make a grid. A value that holds commas stands in brackets: --sweep='model.windows=[0],[0,128]'.
@@ -65,7 +65,7 @@ def main(study: StudyConfig, arguments: list[str]) -> int | None:
 def dry_run(study: StudyConfig) -> None:
     """Print the cells, the ledger, and an estimate that is timed on the share of cores that a cell will have."""
     restart_in_fast_environment()
-    cores = usable_cores()
+    cores, load = usable_cores(), os.getloadavg()[0]
     at_once = min(running.MAX_PARALLEL.value, len(cores), len(study.arms) * study.seeds)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores[::at_once])  # before JAX starts its threads
@@ -81,7 +81,7 @@ def dry_run(study: StudyConfig) -> None:
           f"{study.reference_arm}\n\n{ledger_text(plan, data.tokenizer.vocabulary)}\n", flush=True)
     times = estimate.estimate(plan, data)
     share = f"{len(cores[::at_once])} of {len(cores)} cores"
-    print(estimate.estimate_text(times, study.seeds, estimate.workers_here(at_once), share))
+    print(estimate.estimate_text(times, study.seeds, estimate.workers_here(at_once), share, load))
 
 
 if __name__ == "__main__":

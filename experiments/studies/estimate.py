@@ -12,11 +12,12 @@ from arch_zoo.data.prepare import Data
 from arch_zoo.settings import to_dict
 from arch_zoo.settings_view import flatten
 from arch_zoo.training.metrics import clock
-from arch_zoo.training.timing import StepTiming, time_steps
+from arch_zoo.training.timing import CompiledStep, compile_step
 from experiments.studies.plan import Plan
 
 MEASURED = 3  # kinds of step that are timed at most: each has to be compiled
-_STEPS = 5    # timed steps of each
+_STEPS, _ENOUGH = 5, 2.0  # timed steps of each: so many, or as many as fill so many seconds
+_IDLE = 0.5    # load up to which a machine counts as ours alone
 # What a step costs the same with: its values are inputs of the program, or read outside of it.
 _FREE = ("seed", "steps", "log_every", "evaluate_every", "evaluate_batches", "checkpoint_every", "start_from",
          "optimizer.learning_rate", "optimizer.warmup_steps", "optimizer.final_fraction", "optimizer.b1",
@@ -37,7 +38,7 @@ class ArmTime:
         return self.steps * self.step
 
 
-def estimate(plan: Plan, data: Data, measure: Callable[[RunConfig, Data, int], StepTiming] = time_steps
+def estimate(plan: Plan, data: Data, measure: Callable[[RunConfig, Data], CompiledStep] = compile_step
              ) -> dict[str, ArmTime]:
     """{arm: time of one of its cells}. Arms whose steps are alike are timed once, at most `MEASURED` kinds in all."""
     kinds: dict[str, list[str]] = {}
@@ -48,7 +49,7 @@ def estimate(plan: Plan, data: Data, measure: Callable[[RunConfig, Data, int], S
     timed = {}
     for slug in _spread(leaders, MEASURED):
         logging.info("timing the step of %s", slug)
-        timed[slug] = measure(plan.configs[slug], data, _STEPS)
+        timed[slug] = _time(measure(plan.configs[slug], data))
     times = {}
     for leader, *others in kinds.values():
         near = min(timed, key=lambda slug, leader=leader: (slug != leader, abs(flops[slug] - flops[leader])))
@@ -56,9 +57,17 @@ def estimate(plan: Plan, data: Data, measure: Callable[[RunConfig, Data, int], S
         how = "measured" if near == leader else f"{factor:.2f} × {near}, by FLOPs"
         for slug in (leader, *others):
             same = how if slug == leader else f"as {leader}"
-            times[slug] = ArmTime(timed[near].median * factor, timed[near].compile_seconds if slug == leader else 0.0,
-                                  plan.configs[slug].steps, same)
+            step, compiling = timed[near]
+            times[slug] = ArmTime(step * factor, compiling if slug == leader else 0.0, plan.configs[slug].steps, same)
     return {slug: times[slug] for slug in plan.configs}
+
+
+def _time(step: CompiledStep) -> tuple[float, float]:
+    """Seconds of one step, the median, and of compiling it."""
+    seconds = [step.run()]
+    while len(seconds) < _STEPS and sum(seconds) < _ENOUGH:
+        seconds.append(step.run())
+    return sorted(seconds)[len(seconds) // 2], step.compile_seconds
 
 
 def kind_of_step(config: RunConfig) -> str:
@@ -82,8 +91,9 @@ def finished_after(seconds: list[float], workers: int) -> float:
     return max(free)
 
 
-def estimate_text(times: dict[str, ArmTime], seeds: int, workers: int, cores: str) -> str:
-    """The estimate as a table, with what it is of and what it leaves out."""
+def estimate_text(times: dict[str, ArmTime], seeds: int, workers: int, cores: str, load: float) -> str:
+    """The estimate as a table, with what it is of and what it leaves out. `load`: of the machine before it was timed.
+    """
     head = ("arm", "a step", "its steps", "how known")
     rows = [(slug, f"{time.step * 1000:.1f} ms", clock(time.training), time.how) for slug, time in times.items()]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(3)]
@@ -92,8 +102,10 @@ def estimate_text(times: dict[str, ArmTime], seeds: int, workers: int, cores: st
     side = f"{workers} side by side, each on {cores}" if workers > 1 else f"one after another, on {cores}"
     return "\n".join([*lines, "", f"about {clock(finished_after(cells, workers))} of training and compilation for "
                                   f"{len(cells)} cells, {side}",
-                      "timed alone: cells beside each other also share the memory; starting, evaluating and the shared "
-                      "metrics come on top"])
+                      "starting, evaluating and the shared metrics come on top; cells beside each other also share "
+                      "memory",
+                      *([f"other work ran here while it was timed (load {load:.1f}): an idle machine is faster"]
+                        if load > _IDLE else [])])
 
 
 def workers_here(at_once: int) -> int:

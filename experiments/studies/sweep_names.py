@@ -16,12 +16,19 @@ _LONGEST_SLUG = 200  # characters; file systems stop at 255
 def combination_names(combinations: Sequence[Mapping[str, Any]]) -> list[str]:
     """'depth=2, learning_rate=1e-3': what varies, by the shortest ends of paths that tell them apart."""
     paths = list(dict.fromkeys(itertools.chain(*combinations)))
-    values = {path: [shown(one[path]) for one in combinations if path in one] for path in paths}
+    values = {path: _texts([one[path] for one in combinations if path in one]) for path in paths}
+    numbered = {path: iter(texts) for path, texts in values.items()}
+    told = [{path: next(numbered[path]) for path in one} for one in combinations]
     varying = [path for path in paths if len(set(values[path])) > 1 or len(values[path]) < len(combinations)] or paths
     short = short_ends(varying)
-    files = {path: short_ends([v for v in values[path] if "/" in v], "/") for path in varying}
-    return [", ".join(f"{short[path]}={files[path].get(text := shown(one[path]), text)}" for path in varying
-                      if path in one) or "base" for one in combinations]
+    return [", ".join(f"{short[path]}={one[path]}" for path in varying if path in one) or "base" for one in told]
+
+
+def _texts(values: list[Any]) -> list[str]:
+    """What names say of the values of one field: of files the ends that differ, of variants the options that do."""
+    texts = [shown(value, values) for value in values]
+    files = short_ends([text for text in texts if "/" in text and "," not in text], "/")
+    return [files.get(text, text) for text in texts]
 
 
 def short_ends(paths: Iterable[str], separator: str = ".") -> dict[str, str]:
@@ -39,10 +46,10 @@ def short_ends(paths: Iterable[str], separator: str = ".") -> dict[str, str]:
     return found
 
 
-def shown(value: Any) -> str:
-    """A value in a name: 2, 1e-3, true, none, [0,128], rotary, rotary(theta=500)."""
-    if isinstance(value, Settings):
-        value = to_dict(value)
+def shown(value: Any, beside: Sequence[Any] = ()) -> str:
+    """A value in a name: 2, 1e-3, true, none, [0,128], rotary; with its options where another one `beside` it differs.
+    """
+    value = to_dict(value) if isinstance(value, Settings) else value
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "none"}[value]
     if isinstance(value, float):
@@ -50,8 +57,10 @@ def shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{','.join(map(shown, value))}]"
     if isinstance(value, Mapping):
-        options = ", ".join(f"{key}={shown(one)}" for key, one in value.items() if key != "name")
-        return f"{value.get('name', '')}({options})" if options else str(value.get("name", ""))
+        like = [one for one in beside if isinstance(one, Mapping) and one.get("name") == value.get("name")]
+        options = [f"{key}={shown(option)}" for key, option in value.items()
+                   if any(one.get(key) != option for one in like)]
+        return f"{value.get('name')}({', '.join(options)})" if options else str(value.get("name"))
     return str(value)
 
 

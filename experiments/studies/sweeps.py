@@ -1,8 +1,8 @@
 """Sweeps: combinations of values become the arms of a study. Pure functions on values.
 
 A combination is {dotted path: value}; a list of them is what `--sweep` and the `get_hyper` of a sweep file give. A
-value is as a config file would write it, or a text, which is parsed by the type of its field: `2`, `1e-3`, `rotary`, and
-for a field of several values `[0,128]`.
+value is as a config file would write it, or a text, which is parsed by the type of its field: `2`, `1e-3`, `rotary`,
+and for a field of several values `[0,128]`.
 """
 
 import itertools
@@ -125,6 +125,8 @@ def make_study(base: RunConfig, combinations: Sequence[Combination], changes: Ma
     Arms are compared with the combination that is the base itself, or with the first one.
     """
     paths = list(dict.fromkeys(itertools.chain(*combinations)))
+    if not paths:
+        raise UserError("the combinations change nothing: there is no field in them")
     study = _settings_of_study(base, changes)
     cells = len(combinations) * study.seeds
     if cells > max_cells:
@@ -179,7 +181,7 @@ def _arms(base: RunConfig, combinations: Sequence[Combination]) -> tuple[tuple[A
                             f"the combination {name} is there twice")
         configs[repr(config)] = name
     if refused:
-        raise UserError(refused[0] + (f" ({len(refused) - 1} more are refused)" if len(refused) > 1 else ""))
+        raise UserError(refused[0] + (f" (and so on: {len(refused)} in all)" if len(refused) > 1 else ""))
     arms = tuple(Arm(name, overrides) for name, (overrides, _) in zip(told_apart(names), read, strict=True))
     return arms, next((arm.slug for arm, config in zip(arms, configs, strict=True) if config == repr(base)), "")
 
@@ -195,11 +197,13 @@ def _read(base: RunConfig, combination: Combination) -> tuple[Combination, dict[
     typed = {}
     for path, given in combination.items():
         found = _value_at(values, path)
-        if isinstance(found, list) and isinstance(given, str) and not _in_brackets(given):
+        several = isinstance(found, list | tuple)
+        if several and isinstance(given, str) and not _in_brackets(given):
             raise FieldError(path, f"holds several values: put each choice in brackets, e.g. [{given}],[…]")
         if isinstance(found, Mapping) and "name" not in found:
             raise FieldError(path, "is a group of fields; sweep one of them")
-        typed[path] = found if _is_plain(found) or not _in_words(given) else plain[path]
+        kept = found if _is_plain(found) or not _in_words(given) else plain[path]
+        typed[path] = list(kept) if isinstance(kept, tuple) else kept  # as it is when it is read back from JSON
     return typed, values
 
 
