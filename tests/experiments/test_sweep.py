@@ -7,10 +7,11 @@ from arch_zoo.errors import UserError
 from arch_zoo.files import read_json
 from arch_zoo.registry import POSITIONS
 from arch_zoo.settings import from_dict, to_dict
+from experiments.program import call_in_file
 from experiments.studies.config import Arm, StudyConfig
 from experiments.studies.sweep_names import combination_names, short_ends, shown, told_apart
 from experiments.studies.sweeps import Hyper, factors, is_full_grid, make_study, parse_sweep
-from tests.runs import assert_one_line, finish, many, start, tiny_flags, write_corpus
+from tests.runs import ROOT, assert_one_line, finish, many, start, tiny_flags, write_corpus
 
 BASE = RunConfig(model=ModelConfig(position="rotary"))
 SWEEP = "experiments.sweep"
@@ -188,6 +189,12 @@ def test_factors_are_those_of_any_study():
     by_hand = StudyConfig(arms=(Arm("a", {"model.position.theta": 5.0, "model.position": "rotary"}),
                                 Arm("b", {"model.position": "none"})), varies=("model.position",))
     assert factors(by_hand) == {"model.position.theta": [5.0], "model.position": ["rotary", "none"]}
+
+
+def test_the_example_is_a_sweep():
+    combinations = call_in_file("sweep_file", str(ROOT / "configs" / "sweeps" / "positions.py"), "get_hyper", Hyper)
+    study = study_of(combinations, base=call_in_file("config", str(ROOT / "configs" / "base.py"), "get_config"))
+    assert len(study.arms) == 9 and study.reference_arm == "position_learned_learning_rate_2e_3"
 
 
 # --- the program -------------------------------------------------------------------------------------------------
