@@ -181,7 +181,7 @@ class RunConfig(Settings):
     """One training: with its seed it determines every number that comes out."""
 
     seed: int = setting(0, "seeds parameters, data order, corruption and dropout", low=0)
-    steps: int = setting(1000, "optimizer steps", low=1)
+    steps: int = setting(1000, "optimizer steps; 0 keeps the parameters that the run begins with", low=0)
     batch_size: int = setting(32, "windows in one step, over all devices and accumulation", low=1)
     accumulate: int = setting(1, "gradient accumulation: parts into which a batch is cut", low=1)
     parallel: Literal["jit", "pmap"] = setting("jit", "how the step is spread over devices")
@@ -267,6 +267,11 @@ class FineTuningConfig(Settings):
 class EvaluationConfig(Settings):
     """The metrics that arms of different objectives share."""
 
+    metrics: tuple[str, ...] = setting(("bits_per_byte", "minimal_pairs", "classification"),
+                                       "what is measured of every arm; empty: only losses and tasks")
+    losses: tuple[Any, ...] = setting((), "objectives whose held-out loss is measured, each of the arms that were "
+                                          "trained by it, with its options as they stand here", variant=OBJECTIVES)
+    loss_windows: int = setting(512, "held-out windows, or rows of pairs, for losses", low=1)
     suffixes: int = setting(192, "held-out windows whose second half is scored in bits per byte", low=1)
     minimal_pairs: str | None = setting(None, "BLiMP-style JSON-lines file or folder; none: made from held-out text")
     pairs: int = setting(120, "minimal pairs of each kind", low=1)

@@ -8,5 +8,9 @@ class UserError(Exception):
     """
 
 
+class NotFinite(UserError):
+    """A loss or a gradient is infinite or not a number."""
+
+
 class Interrupted(Exception):
     """The person asked to stop; the message says what was saved and how to go on."""

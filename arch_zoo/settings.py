@@ -156,8 +156,9 @@ def _revive(value: Any, kind: Any, field: dataclasses.Field) -> Any:
         return from_dict(registry.get(options.pop("name")), options)
     if registry is not None and isinstance(value, str):
         return registry.get(value)()
-    item = typing.get_args(kind)[0] if has_many(kind) else kind
-    if isinstance(item, type) and issubclass(item, Settings):
+    choices = [typing.get_args(kind)[0]] if has_many(kind) else [kind, *typing.get_args(kind)]  # X of X | None
+    item = next((one for one in choices if isinstance(one, type) and issubclass(one, Settings)), None)
+    if item is not None:
         if isinstance(value, Mapping):
             return from_dict(item, value)
         if isinstance(value, list | tuple):

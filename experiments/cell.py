@@ -3,11 +3,15 @@
 import pathlib
 import textwrap
 import time
+from typing import Any
 
 from absl import flags, logging
 
-from arch_zoo.errors import Interrupted, UserError
+from arch_zoo.config import RunConfig
+from arch_zoo.errors import Interrupted, NotFinite, UserError
 from arch_zoo.files import read_json, write_json_atomic
+from arch_zoo.settings import from_dict
+from arch_zoo.training.layout import RESULT_FILE
 from experiments import program
 from experiments.engines import local
 from experiments.studies.layout import CELL_FILE, FAILED_FILE
@@ -34,24 +38,31 @@ def main(arguments: list[str]) -> int | None:
 
 def run_cell(workdir: pathlib.Path) -> None:
     """The whole cell, in a claimed directory."""
+    if (workdir / RESULT_FILE).exists():
+        return
     import jax
 
-    from arch_zoo.config import EvaluationConfig, RunConfig
+    from arch_zoo.config import EvaluationConfig
     from arch_zoo.data.prepare import prepare_data
     from arch_zoo.evaluation.samples import sample
-    from arch_zoo.settings import from_dict
     from arch_zoo.training import loop
     from arch_zoo.training.checkpoints import Checkpoints
-    from arch_zoo.training.workdir import RESULT_FILE, claim
+    from arch_zoo.training.workdir import claim
     from experiments.studies.metrics import Evaluated, groups, measure
 
     began = time.monotonic()
     cell = read_json(workdir / CELL_FILE)
-    config, evaluation = from_dict(RunConfig, cell["run"]), from_dict(EvaluationConfig, cell["evaluation"])
+    config, evaluation = resolved(workdir, cell), from_dict(EvaluationConfig, cell["evaluation"])
     with claim(workdir, config, patience=_PATIENCE):
         program.use_compilation_cache(config.data.cache_dir)
         data = prepare_data(config.data)
-        training = _once(workdir / "training.json", lambda: loop.train(config, data, workdir, cell["label"]))
+        try:
+            training = _once(workdir / "training.json", lambda: loop.train(config, data, workdir, cell["label"]))
+        except NotFinite as error:
+            if not cell["trial"]:
+                raise
+            write_json_atomic(workdir / RESULT_FILE, {"evaluation_loss": None, "problem": str(error)})
+            return
         setup = loop.Setup.of(config, data)
         abstract = jax.eval_shape(setup.initial_state, setup.train.batch_at(0))
         checkpoints = Checkpoints(workdir / "checkpoints")
@@ -62,9 +73,25 @@ def run_cell(workdir: pathlib.Path) -> None:
         for name in groups(evaluation):
             logging.info("measuring %s", name)
             metrics |= _once(workdir / "shared_metrics" / f"{name}.json", lambda name=name: measure(name, run))
-        samples = [sample(setup, state.parameters)]
+        samples = [sample(setup, state.parameters)] if metrics else []
         write_json_atomic(workdir / RESULT_FILE, {**training, "seconds": time.monotonic() - began, "metrics": metrics,
                                                   "samples": samples})
+
+
+def resolved(workdir: pathlib.Path, cell: dict[str, Any]) -> RunConfig:
+    """What the cell trains, now that the cells before it are done: where it begins, and the best learning rate."""
+    config = from_dict(RunConfig, cell["run"])
+    if cell["starts_from"] is not None:
+        config = config.replace(start_from=str((workdir / cell["starts_from"]).resolve()))
+    losses = {rate: read_json(workdir / tried / RESULT_FILE)["evaluation_loss"]
+              for rate, tried in cell["learning_rates"]}
+    if not losses:
+        return config
+    finite = {rate: loss for rate, loss in losses.items() if loss is not None}
+    if not finite:
+        raise UserError(f"the loss did not stay finite at any of the learning rates "
+                        f"{', '.join(f'{rate:g}' for rate in losses)}")
+    return config.replace(optimizer=config.optimizer.replace(learning_rate=min(finite, key=finite.get)))
 
 
 def _once(path: pathlib.Path, make) -> dict:

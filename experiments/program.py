@@ -17,7 +17,7 @@ from absl import app, flags, logging
 from arch_zoo.errors import Interrupted, UserError
 from arch_zoo.files import read_json
 from arch_zoo.registry import did_you_mean
-from arch_zoo.settings import Settings, field_types, from_dict, override
+from arch_zoo.settings import Settings, from_dict, override
 from arch_zoo.settings_view import help_lines
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -25,18 +25,21 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 def run(main: Callable[..., int | None], about: str, config_class: type[Settings] | None = None,
         aliases: dict[str, str] | None = None, load: Callable[..., Any] | None = None,
-        default_config: Callable[[], str | None] = lambda: None) -> None:
+        default_config: Callable[[], str | None] = lambda: None,
+        beside: dict[str, type[Settings]] | None = None) -> None:
     """Run `main(arguments)`, or `main(config, arguments)` for a program that takes `--config`.
 
     `--config=FILE[:ARGUMENT]` names a Python file with `get_config`, or the config.json of a run; `--config.a.b=VALUE`
     overrides its fields. Without it the file is what `default_config` says once flags are parsed; None stands for the
     defaults. `aliases` maps a short flag to such a path: {"match": "match"} makes `--match=x` mean `--config.match=x`,
-    and `--match.a=x` mean `--config.match.a=x`. `load` makes the config from what `load_config` is given.
+    and `--match.a=x` mean `--config.match.a=x`. `load` makes the config from what `load_config` is given. `beside`: the
+    settings that are no part of the config and that `load` also makes, by the first part of their paths; aliases lead
+    to them.
     """
     try:
         source, overrides, rest = _split(sys.argv[1:], aliases or {})
         if any(argument in ("--help", "-h", "-help", "--helpfull", "--helpshort") for argument in rest):
-            sys.exit(_guarded(print, _help(about, config_class, source, aliases or {})))
+            sys.exit(_guarded(print, _help(about, config_class, source, aliases or {}, beside or {})))
         remaining = flags.FLAGS([sys.argv[0], *rest])[1:]
         _show_progress()
         arguments = (remaining,)
@@ -210,7 +213,8 @@ def call_in_file(flag: str, source: str, function: str, *given: Any) -> Any:
         raise UserError(f"{path}: {type(error).__name__}: {error}") from None
 
 
-def _help(about: str, config_class: type[Settings] | None, source: str | None, aliases: dict[str, str]) -> str:
+def _help(about: str, config_class: type[Settings] | None, source: str | None, aliases: dict[str, str],
+          beside: dict[str, type[Settings]]) -> str:
     lines = [about.strip(), "", "Flags:"]
     module = sys.argv[0]
     for flag in flags.FLAGS.get_key_flags_for_module(module) or _own_flags():
@@ -218,11 +222,21 @@ def _help(about: str, config_class: type[Settings] | None, source: str | None, a
     if config_class is not None:
         lines.append("  --config=FILE[:ARGUMENT]\n        a Python file with get_config(), see configs/; or a run's "
                      "config.json")
-        lines.extend(f"  --{short}=…\n        short for --config.{path}" for short, path in aliases.items()
-                     if path.partition(".")[0] in field_types(config_class))
+        lines.extend(f"  --{short}=…\n        {_meaning(path, beside)}" for short, path in aliases.items()
+                     if path not in beside)
         lines += ["", f"Fields of the config{f' {source}' if source else ''}, with their values there:"]
         lines += help_lines(load_config(source, {}, config_class), "config")
     return "\n".join(lines)
+
+
+def _meaning(path: str, beside: dict[str, type[Settings]]) -> str:
+    """What a short flag stands for: the help of an option, or the field of the config that it sets."""
+    head, _, below = path.partition(".")
+    if head not in beside:
+        return f"short for --config.{path}"
+    lines = help_lines(beside[head](), "")
+    at = next((i for i, line in enumerate(lines) if line.strip().startswith(f"--.{below}=")), None)
+    return "an option of another engine" if at is None else lines[at + 1].strip()
 
 
 def _own_flags() -> list:

@@ -92,7 +92,7 @@ def picture(study: StudyState, rows: int) -> RenderableType:
 def failures(study: StudyState, most: int) -> list[Text]:
     """Why cells failed, one after another."""
     failed = [cell for cell in study.cells if cell.state == "failed"]
-    lines = [Text.assemble(("failed ", _STYLES["failed"]), (f"{study.arms[cell.arm]}, seed {cell.seed}: ", "bold"),
+    lines = [Text.assemble(("failed ", _STYLES["failed"]), (f"{study.arms[cell.arm]}, seed {_which(cell)}: ", "bold"),
                            cell.message) for cell in failed[:most]]
     more = [Text(f"… and {len(failed) - most} more that failed")] if len(failed) > most else []
     return [Text(), *lines, *more] if lines else []
@@ -123,11 +123,16 @@ def cell_table(study: StudyState, cells: list[CellState] | tuple[CellState, ...]
     table.add_column("progress", overflow="fold")
     before = None
     for cell in cells:
-        value = f"{cell.value:.3f}" if cell.value is not None else "n/a" if cell.state == "done" else ""
-        table.add_row(study.arms[cell.arm] if cell.arm != before else "", str(cell.seed),
+        missing = "n/a" if cell.state == "done" and cell.trial is None else ""
+        value = missing if cell.value is None else f"{cell.value:.3f}"
+        table.add_row(study.arms[cell.arm] if cell.arm != before else "", _which(cell),
                       Text(cell.state, _STYLES[cell.state]), value, Text(doing(cell)))
         before = cell.arm
     return table
+
+
+def _which(cell: CellState) -> str:
+    return str(cell.seed) if cell.trial is None else f"{cell.seed} at {cell.trial:g}"
 
 
 def doing(cell: CellState) -> str:

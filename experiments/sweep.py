@@ -19,9 +19,8 @@ from arch_zoo.errors import UserError
 from arch_zoo.machine import usable_cores
 from arch_zoo.settings import Settings, field_types
 from experiments import program
-from experiments import study as running
 from experiments.environment import restart_in_fast_environment
-from experiments.studies import sweeps
+from experiments.studies import running, sweeps
 from experiments.studies.config import StudyConfig
 
 SWEEP = flags.DEFINE_multi_string("sweep", [], "FIELD=VALUE,VALUE,…, once for each field; a grid of them all is run")
@@ -36,8 +35,9 @@ MAX_CELLS = flags.DEFINE_integer("max_cells", 200, "refuse a sweep of more cells
 flags.adopt_module_key_flags(running)
 
 
-def load(source: str | None, overrides: dict[str, str], config_class: type[Settings]) -> StudyConfig:
+def load(source: str | None, overrides: dict[str, str], config_class: type[Settings]) -> running.Asked:
     """The whole study, so that every mistake in it is found before anything runs."""
+    how, overrides = running.split(overrides)
     of_study = {path.removeprefix("study."): text for path, text in overrides.items() if path.startswith("study.")}
     of_run = {path: text for path, text in overrides.items() if not path.startswith("study.")}
     base = program.load_config(source, of_run, config_class)
@@ -49,7 +49,8 @@ def load(source: str | None, overrides: dict[str, str], config_class: type[Setti
     if not parts:
         raise UserError("nothing to sweep: --sweep='FIELD=VALUE,VALUE' or --sweep_file=FILE is required")
     changes = {"seeds": SEEDS.value, "match": MATCH.value, **of_study}
-    return sweeps.make_study(base, sweeps.Hyper.product(parts), changes, MAX_CELLS.value, title)
+    study = sweeps.make_study(base, sweeps.Hyper.product(parts), changes, MAX_CELLS.value, title)
+    return running.Asked(study, how)
 
 
 def _first_line_about(path: str) -> str:
@@ -57,32 +58,33 @@ def _first_line_about(path: str) -> str:
     return about.partition("\n")[0].rstrip(".")
 
 
-def main(study: StudyConfig, arguments: list[str]) -> int | None:
+def main(asked: running.Asked, arguments: list[str]) -> int | None:
     """Run the study, or print what it would run and how long that takes."""
-    return dry_run(study) if running.DRY_RUN.value else running.main(study, arguments)
+    if running.DRY_RUN.value:
+        return dry_run(asked.config, getattr(asked.running.engine, "max_parallel", 1))
+    return running.run_study(asked.config, asked.running)
 
 
-def dry_run(study: StudyConfig) -> None:
+def dry_run(study: StudyConfig, max_parallel: int) -> None:
     """Print the cells, the ledger, and an estimate that is timed on the share of cores that a cell will have."""
     restart_in_fast_environment()
     cores, load = usable_cores(), os.getloadavg()[0]
-    at_once = min(running.MAX_PARALLEL.value, len(cores), len(study.arms) * study.seeds)
+    at_once = min(max_parallel, len(cores), len(study.arms) * study.seeds)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores[::at_once])  # before JAX starts its threads
-    from arch_zoo.data.prepare import prepare_data
+    data_of = running.prepare_data_of(study)
     from experiments.studies import estimate
     from experiments.studies.plan import ledger_text, make_plan
 
-    configs = study.arm_configs().values()
-    data = prepare_data(study.base.data, lambda tokenizer: [config.require(tokenizer) for config in configs])
     program.use_compilation_cache(study.base.data.cache_dir)
-    plan = make_plan(study, data)
+    plan = make_plan(study, data_of)
     print(f"{len(study.arms) * study.seeds} cells: {len(study.arms)} combinations × {study.seeds} seeds, compared with "
-          f"{study.reference_arm}\n\n{ledger_text(plan, data.tokenizer.vocabulary)}\n", flush=True)
-    times = estimate.estimate(plan, data)
+          f"{study.reference_arm}\n\n{ledger_text(plan)}\n", flush=True)
+    times = estimate.estimate(plan, data_of)
     share = f"{len(cores[::at_once])} of {len(cores)} cores"
     print(estimate.estimate_text(times, study.seeds, estimate.workers_here(at_once), share, load))
 
 
 if __name__ == "__main__":
-    program.run(main, __doc__, RunConfig, aliases={"study": "study"}, load=load)
+    program.run(main, __doc__, RunConfig, aliases={"study": "study", **running.aliases()}, load=load,
+                beside={"running": running.Running, "study": StudyConfig})

@@ -9,6 +9,7 @@ from absl import flags, logging
 
 from arch_zoo.config import RunConfig
 from arch_zoo.errors import UserError
+from arch_zoo.training.layout import CONFIG_FILE, RESULT_FILE
 from experiments import program
 from experiments.environment import restart_in_fast_environment
 from experiments.studies.layout import STUDY_FILE
@@ -24,7 +25,7 @@ def main(config: RunConfig, arguments: list[str]) -> int | None:
     from arch_zoo.data.prepare import prepare_data
     from arch_zoo.files import read_json, write_json_atomic
     from arch_zoo.training import loop
-    from arch_zoo.training.workdir import RESULT_FILE, claim, describe_environment
+    from arch_zoo.training.workdir import claim, describe_environment
     from experiments.studies.plan import record_of_run
 
     workdir = pathlib.Path(WORKDIR.value)
@@ -47,7 +48,7 @@ def main(config: RunConfig, arguments: list[str]) -> int | None:
 
 def config_of_directory() -> str | None:
     """The config.json of --workdir, where there is one."""
-    path = pathlib.Path(WORKDIR.value or "", "config.json")
+    path = pathlib.Path(WORKDIR.value or "", CONFIG_FILE)
     return str(path) if WORKDIR.value and path.exists() else None
 
 

@@ -12,6 +12,7 @@ from arch_zoo.examples import Pairs, Window
 from arch_zoo.flops import count_flops
 from arch_zoo.models.architecture import Batch
 from arch_zoo.objectives.base import Seeds
+from arch_zoo.tensor_files import flatten_tree
 
 BACKWARD = 2  # each matrix product of the forward pass has two in the backward pass
 
@@ -42,6 +43,12 @@ def make_ledger(config: RunConfig, vocabulary: Vocabulary) -> Ledger:
     return Ledger(params=sum(sizes.values()), non_embedding_params=non_embedding,
                   flops_per_token=flops_per_token, flops=flops_per_token * tokens, tokens=tokens,
                   loss_tokens=config.steps * config.batch_size * objective.loss_positions(length), steps=config.steps)
+
+
+def parameter_shapes(config: RunConfig, vocabulary: Vocabulary) -> dict[str, tuple[int, ...]]:
+    """{path: shape} of a run's parameters, without allocating them."""
+    parameters = _abstract_parameters(config, config.model.vocab_size or vocabulary.size, vocabulary)
+    return {path: leaf.shape for path, leaf in flatten_tree(parameters).items()}
 
 
 def counted_flops_per_token(config: RunConfig, vocabulary: Vocabulary) -> float:

@@ -14,9 +14,10 @@ from arch_zoo.interop.tokenizer_files import export_tokenizer
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.settings import to_dict
 from arch_zoo.tensor_files import flatten_tree
+from arch_zoo.training.layout import CONFIG_FILE, TOKENIZER
 from arch_zoo.training.starting import load_parameters, write_given_parameters
 from arch_zoo.training.trained import tokenizer_of_run
-from arch_zoo.training.workdir import CONFIG_FILE, TOKENIZER, load_config, write_parameters
+from arch_zoo.training.workdir import load_config, write_parameters
 
 RECORD_FILE = "import.json"
 _LENGTH = 128  # tokens in a window, where the model's positions reach so far

@@ -39,7 +39,7 @@ class Batches:
     def windows_at(self, step: int) -> Window | Pairs:
         """The text of that batch, with the share of the training that is done when the step begins."""
         window = self.windows.at(batch_indices(step, self.config.batch_size))
-        return dataclasses.replace(window, progress=np.full(len(window.index), step / self.config.steps))
+        return dataclasses.replace(window, progress=np.full(len(window.index), step / max(self.config.steps, 1)))
 
     def evaluation_count(self) -> int:
         """How many batches an evaluation has."""

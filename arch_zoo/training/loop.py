@@ -16,7 +16,7 @@ from absl import logging
 from arch_zoo.config import RunConfig
 from arch_zoo.data.pipeline import Prefetcher
 from arch_zoo.data.prepare import Data
-from arch_zoo.errors import Interrupted, UserError
+from arch_zoo.errors import Interrupted, NotFinite, UserError
 from arch_zoo.flops import count_flops, peak_flops
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.training import workdir as workdirs
@@ -106,7 +106,7 @@ class _Run:
         self.schedule = make_schedule(self.config.optimizer, self.config.steps)
         self.prefetcher = Prefetcher(lambda step: parallel.place_batch(setup.train.batch_at(step)), self.first,
                                      self.config.steps)
-        self.saved = self.first
+        self.saved = self.first if self.checkpoints.steps() else None
 
     def _restore(self) -> None:
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self.parallel.replicated),
@@ -137,6 +137,9 @@ class _Run:
         config = self.config
         with _StopOnSignal() as stop:
             self.interval_began, self.waited = time.monotonic(), 0.0
+            if config.steps == 0 and self.saved is None:
+                self._evaluate(0)
+                self._save(0)
             for step in range(self.first + 1, config.steps + 1):
                 last = step == config.steps
                 self._one_step()
@@ -167,11 +170,11 @@ class _Run:
                 raise self._not_finite(f"the loss or its gradient is not finite at step {bad}")
         return self.pending
 
-    def _not_finite(self, what: str) -> UserError:
+    def _not_finite(self, what: str) -> NotFinite:
         self.checkpoints.wait()
         steps = self.checkpoints.steps()
         saved = f"the last good checkpoint is step {steps[-1]}" if steps else "there is no checkpoint yet"
-        return UserError(f"{what}; {saved}; lower optimizer.learning_rate or lengthen optimizer.warmup_steps")
+        return NotFinite(f"{what}; {saved}; lower optimizer.learning_rate or lengthen optimizer.warmup_steps")
 
     def _log(self, step: int) -> None:
         metrics = self._fetch_pending(step)

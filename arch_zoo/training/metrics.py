@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import logging
 
-METRICS_FILE = "metrics.jsonl"
+from arch_zoo.training.layout import METRICS_FILE
 
 
 class MetricsWriter:

@@ -13,8 +13,9 @@ from arch_zoo.data.tokenizers import Tokenizer, open_tokenizer
 from arch_zoo.errors import UserError
 from arch_zoo.files import read_json
 from arch_zoo.settings import override
+from arch_zoo.training.layout import ENVIRONMENT_FILE, TOKENIZER
 from arch_zoo.training.starting import load_parameters
-from arch_zoo.training.workdir import ENVIRONMENT_FILE, TOKENIZER, load_config
+from arch_zoo.training.workdir import load_config
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

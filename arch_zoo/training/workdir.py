@@ -24,11 +24,9 @@ from arch_zoo.machine import usable_cores
 from arch_zoo.registry import did_you_mean
 from arch_zoo.settings import Settings, to_dict
 from arch_zoo.settings_view import difference
-from arch_zoo.training.metrics import METRICS_FILE
+from arch_zoo.training.layout import CONFIG_FILE, ENVIRONMENT_FILE, LOCK_FILE, METRICS_FILE, TOKENIZER
 from arch_zoo.training.starting import PARAMETERS
 
-CONFIG_FILE, ENVIRONMENT_FILE, RESULT_FILE = "config.json", "environment.json", "result.json"
-TOKENIZER = "tokenizer"  # the directory, within a run's, of the tokenizer that it reads by
 _TRACES = (METRICS_FILE, "cells")  # of a run, and of a study, that has begun
 
 
@@ -40,7 +38,7 @@ def claim(workdir: pathlib.Path, config: Settings, patience: float = 0.0) -> Ite
     command that puts it right. `patience`: seconds to wait for another process that is about to end.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    with open(workdir / ".lock", "w") as lock:
+    with open(workdir / LOCK_FILE, "w") as lock:
         _lock(lock, workdir, time.monotonic() + patience)
         check_config(workdir, config)
         there = set(workdir.iterdir())

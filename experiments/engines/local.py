@@ -1,15 +1,18 @@
-"""Cells as processes on this machine, each on its own share of the cores."""
+"""Cells as processes on this machine, each on its own share of the cores, or on a GPU of its own."""
 
+import contextlib
 import ctypes
+import dataclasses
 import os
 import pathlib
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 
 from arch_zoo.machine import usable_cores
+from arch_zoo.settings import setting
+from experiments.engines.base import ENGINES, Engine
 from experiments.environment import fast_environment
 from experiments.studies.layout import LOG_FILE
 
@@ -17,42 +20,90 @@ _CORES = "ARCH_ZOO_CORES"
 _PR_SET_PDEATHSIG = 1
 
 
-def run_cells(cells: list[pathlib.Path], max_parallel: int,
-              watch: Callable[[list[pathlib.Path]], None]) -> Iterator[tuple[pathlib.Path, int, float]]:
-    """Run `python -m experiments.cell` for each directory; yields (directory, exit code, seconds) as they end.
+@ENGINES.register("local")
+@dataclasses.dataclass(frozen=True)
+class Local(Engine):
+    """So many processes at a time. Where there are GPUs, process i sees GPU i, modulo their number."""
 
-    `watch` is called with the directories that are running, a few times a second.
-    Processes end with this one: on Ctrl-C they save and stop, and if this process is killed they are told to.
-    """
-    cores = usable_cores()
-    max_parallel = min(max_parallel, len(cores))
-    free = [cores[i::max_parallel] for i in range(max_parallel)]
-    waiting, running = list(cells), {}
-    try:
-        while waiting or running:
-            while waiting and free:
-                cell, share = waiting.pop(0), free.pop(0)
-                running[_start(cell, share)] = (cell, share, time.monotonic())
-            ended = [process for process in running if process.poll() is not None]
-            for process in ended:
-                cell, share, began = running.pop(process)
-                free.append(share)
-                yield cell, process.returncode, time.monotonic() - began
-            if not ended:
-                watch([cell for cell, _, _ in running.values()])
-                time.sleep(0.2)
-    finally:
-        for process in running:
-            process.send_signal(signal.SIGTERM)
-        for process in running:
-            process.wait()
+    max_parallel: int = setting(2, "cells that run at the same time, each on its share of the cores and GPUs", low=1)
+
+    @contextlib.contextmanager
+    def crew(self) -> Iterator["Processes"]:
+        processes = Processes(self.max_parallel)
+        try:
+            yield processes
+        finally:
+            processes.stop()
 
 
-def _start(cell: pathlib.Path, cores: list[int]) -> subprocess.Popen:
-    environment = fast_environment() | {"PYTHONUNBUFFERED": "1", _CORES: ",".join(map(str, cores))}
-    with open(cell / LOG_FILE, "ab") as log:
-        return subprocess.Popen([sys.executable, "-m", "experiments.cell", f"--workdir={cell}"], stdout=log,
-                                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment)
+class Processes:
+    """The processes that run now, and the shares of the machine that are free."""
+
+    def __init__(self, max_parallel: int):
+        cores, gpus = usable_cores(), usable_gpus()
+        count = min(max_parallel, len(cores))
+        self._free = [_share(i, count, cores, gpus) for i in range(count)]
+        self._running: list[Process] = []
+
+    def room(self) -> int:
+        """Free shares."""
+        return len(self._free)
+
+    def start(self, cells: Sequence[pathlib.Path], locks: Sequence[int]) -> "list[Process]":
+        """One process for each, on the next free shares."""
+        started = [Process(cell, lock, self._free.pop(0), self._ended)
+                   for cell, lock in zip(cells, locks, strict=True)]
+        self._running += started
+        return started
+
+    def _ended(self, process: "Process") -> None:
+        self._running.remove(process)
+        self._free.append(process.share)
+
+    def stop(self) -> None:
+        """On Ctrl-C they save and stop; if this process is killed they are told to by the kernel (`settle_in`)."""
+        for process in self._running:
+            process.popen.send_signal(signal.SIGTERM)
+        for process in self._running:
+            process.popen.wait()
+
+
+class Process:
+    """One cell's process."""
+
+    def __init__(self, cell: pathlib.Path, lock: int, share: dict[str, str], ended):
+        self.share, self._ended, self._code = share, ended, None
+        environment = fast_environment() | {"PYTHONUNBUFFERED": "1"} | share
+        with open(cell / LOG_FILE, "ab") as log:
+            self.popen = subprocess.Popen([sys.executable, "-m", "experiments.cell", f"--workdir={cell}"], stdout=log,
+                                          stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
+                                          pass_fds=[lock])
+
+    def exit_code(self) -> int | None:
+        """As `Job.exit_code`; once it has ended its share is free."""
+        if self._code is None and (code := self.popen.poll()) is not None:
+            self._code = code
+            self._ended(self)
+        return self._code
+
+
+def usable_gpus() -> list[str]:
+    """What CUDA_VISIBLE_DEVICES would say of each GPU that this process may use, without starting CUDA."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [one for one in visible.split(",") if one.strip() not in ("", "-1")]
+    if os.environ.get("JAX_PLATFORMS", "cuda").split(",")[0] not in ("cuda", "gpu"):
+        return []
+    return [str(i) for i in range(len(list(pathlib.Path("/proc/driver/nvidia/gpus").glob("*"))))]
+
+
+def _share(number: int, count: int, cores: list[int], gpus: list[str]) -> dict[str, str]:
+    share = {_CORES: ",".join(map(str, cores[number::count]))}
+    if gpus:
+        on_one = -(-count // len(gpus))  # processes that share a GPU must not each take three quarters of its memory
+        share |= {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)],
+                  "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / on_one:.2f}"}
+    return share
 
 
 def settle_in() -> None:

@@ -15,7 +15,10 @@ class Arm(Settings):
     """One column of the comparison: a name and what it changes in the base config."""
 
     name: str = setting("", "as it stands in tables")
-    overrides: dict[str, Any] = setting(None, "dotted path: value")
+    overrides: dict[str, Any] = setting(dict, "dotted path: value")
+    evaluation: dict[str, Any] = setting(dict, "dotted path: value, in how this arm is measured")
+    starts_from: str = setting("", "slug of the arm whose trained parameters this one begins with, seed by seed")
+    preparation: bool = setting(False, "only prepares others: neither matched nor compared")
 
     @property
     def slug(self) -> str:
@@ -44,6 +47,38 @@ class Claim(Settings):
 
 
 @dataclasses.dataclass(frozen=True)
+class PaperRow(Settings):
+    """What a paper measured of one arm."""
+
+    arm: str = setting("", "slug of the arm")
+    values: dict[str, float] = setting(dict, "{column: value}")
+
+
+@dataclasses.dataclass(frozen=True)
+class PaperTable(Settings):
+    """A table of a paper, to stand beside ours."""
+
+    source: str = setting("", "paper, table, and what was trained on what")
+    columns: tuple[str, ...] = setting((), "its columns")
+    rows: tuple[PaperRow, ...] = setting((), "its rows, each of an arm of this study")
+    baseline: str = setting("", "slug of the arm to which gaps are counted")
+    higher_is_better: bool = setting(True, "in all columns")
+    verified: bool = setting(True, "the numbers were read in the paper, not remembered")
+    note: str = setting("", "what else a reader must know")
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuning(Settings):
+    """Learning rates tried for each arm in short runs of seed 0; the one with the least held-out loss is taken.
+
+    The loss is that of the arm's own objective: it is compared within the arm only.
+    """
+
+    rates: tuple[float, ...] = setting((), "learning rates to try; empty: arms keep the one they have", low=0)
+    share: float = setting(0.25, "steps of a short run, as a share of the arm's", low=0.01, high=1)
+
+
+@dataclasses.dataclass(frozen=True)
 class StudyConfig(EvaluationConfig):
     """Arms, what varies between them, what must match, and (inherited) the metrics by which they are compared."""
 
@@ -53,10 +88,17 @@ class StudyConfig(EvaluationConfig):
     arms: tuple[Arm, ...] = setting((), "the arms")
     varies: tuple[str, ...] = setting((), "paths in which arms may differ, with everything below them")
     reference: str = setting("", "slug of the arm that others are compared with; empty: the first")
-    match: Literal["tokens", "flops", "params", "steps", "seconds"] = setting(
-        "tokens", "what arms must have equal: solved by steps (tokens, flops, seconds) or by size (params)")
+    match: Literal["tokens", "flops", "params", "steps", "seconds", "none"] = setting(
+        "tokens", "what arms must have equal: solved by steps (tokens, flops, seconds) or by size (params); none: arms "
+                  "keep the steps and sizes that they name")
     match_params_by: Literal["width", "depth"] = setting("width", "the size that match=params solves")
     seeds: int = setting(3, "seeds 0, 1, …: arms are paired by them", low=1)
+    count_preparation: bool = setting(True, "what must match is counted from the beginning, through all arms that an "
+                                            "arm starts from; false: from where it starts itself")
+    scale: str = setting("", "bench, gpu or paper, where a study is defined at several sizes")
+    stand_in: str = setting("", "what stands in for data of the protocol that is absent; empty: nothing does")
+    paper: PaperTable | None = setting(None, "the paper's numbers, printed beside ours")
+    tuning: Tuning = setting(Tuning, "learning rates tuned for each arm")
     claims: tuple[Claim, ...] = setting((), "what papers say about it")
 
     def check(self) -> None:
@@ -68,7 +110,39 @@ class StudyConfig(EvaluationConfig):
                 raise FieldError("arms", f"there is no arm {name!r}.{did_you_mean(name, slugs)} "
                                          f"Arms: {', '.join(slugs)}")
         if self.arms:
-            refuse_undeclared(self.arm_configs(), self.varies)
+            self._check_beginnings()
+            configs = self.arm_configs()
+            refuse_undeclared({slug: configs[slug] for slug in self.compared}, self.varies)
+            refuse_undeclared({slug: self.evaluation_of(slug) for slug in self.compared}, self.varies, "evaluation.")
+        if len(set(self.tuning.rates)) < len(self.tuning.rates):
+            raise FieldError("tuning.rates", "the same learning rate twice")
+
+    def _check_beginnings(self) -> None:
+        """Arms that start from others: known, without a circle, and none that only prepares is compared."""
+        for arm in self.arms:
+            self.line_of(arm.slug)
+        preparing = {arm.slug for arm in self.arms if arm.preparation}
+        if lost := preparing - {arm.starts_from for arm in self.arms}:
+            raise FieldError("arms", f"{sorted(lost)[0]} only prepares, and no arm starts from it")
+        for what, slugs in (("reference", {self.reference_arm}),
+                            ("claims", {s for c in self.claims for s in (c.better_arm, c.worse_arm)})):
+            if both := slugs & preparing:
+                raise FieldError(what, f"arm {sorted(both)[0]} only prepares others and is not compared")
+
+    def line_of(self, slug: str) -> list[str]:
+        """The arms that come before this one, the first of all first: what it starts from, and what that starts from.
+        """
+        arms, line = {arm.slug: arm for arm in self.arms}, []
+        while before := arms[slug].starts_from:
+            if before not in arms:
+                raise FieldError("arms", f"{slug} starts from {before!r}, which is no arm."
+                                         f"{did_you_mean(before, arms)} Arms: {', '.join(arms)}")
+            if before in line:
+                raise FieldError("arms", f"{' starts from '.join([slug, *line[line.index(slug)::-1]])}: a circle"
+                                 if slug in line else f"{before} starts from itself by way of {slug}")
+            line.insert(0, before)
+            slug = before
+        return line
 
     @property
     def evaluation(self) -> EvaluationConfig:
@@ -76,9 +150,28 @@ class StudyConfig(EvaluationConfig):
         return EvaluationConfig(**{field.name: getattr(self, field.name)
                                    for field in dataclasses.fields(EvaluationConfig)})
 
+    def evaluation_of(self, slug: str) -> EvaluationConfig:
+        """How an arm is measured: one that only prepares is not."""
+        arm = self.arm(slug)
+        if arm.preparation:
+            return EvaluationConfig(metrics=())
+        try:
+            return override(self.evaluation, arm.evaluation)
+        except UserError as error:
+            raise UserError(f"arm {arm.name!r}: evaluation: {error}") from None
+
     @property
     def reference_arm(self) -> str:
-        return self.reference or self.arms[0].slug
+        return self.reference or next((arm.slug for arm in self.arms if not arm.preparation), self.arms[0].slug)
+
+    def arm(self, slug: str) -> Arm:
+        """The arm of a slug."""
+        return next(arm for arm in self.arms if arm.slug == slug)
+
+    @property
+    def compared(self) -> list[str]:
+        """Slugs of the arms that are matched and compared."""
+        return [arm.slug for arm in self.arms if not arm.preparation]
 
     def arm_configs(self) -> dict[str, RunConfig]:
         """{slug: config}, before anything is solved."""
@@ -91,7 +184,7 @@ class StudyConfig(EvaluationConfig):
         return configs
 
 
-def differing_fields(configs: dict[str, RunConfig]) -> dict[str, dict[str, Any]]:
+def differing_fields(configs: dict[str, Settings]) -> dict[str, dict[str, Any]]:
     """{path: {slug: value}} for the fields in which the configs are not all equal."""
     flat = {slug: flatten(config) for slug, config in configs.items()}
     paths = dict.fromkeys(path for values in flat.values() for path in values)
@@ -99,9 +192,13 @@ def differing_fields(configs: dict[str, RunConfig]) -> dict[str, dict[str, Any]]
             if len({repr(values.get(path)) for values in flat.values()}) > 1}
 
 
-def refuse_undeclared(configs: dict[str, RunConfig], varies: tuple[str, ...]) -> None:
-    """UserError, naming the field, where arms differ in something that was not declared to vary."""
+def refuse_undeclared(configs: dict[str, Settings], varies: tuple[str, ...], prefix: str = "") -> None:
+    """UserError, naming the field, where arms differ in something that was not declared to vary.
+
+    `prefix`: what stands before the paths of these settings in `varies`.
+    """
     for path, values in differing_fields(configs).items():
+        path = prefix + path
         if not any(path == declared or path.startswith(f"{declared}.") for declared in varies):
             shown = "; ".join(f"{slug}: {value}" for slug, value in values.items())
             raise UserError(f"arms differ in {path}, which the study does not declare to vary ({shown}); "

@@ -13,7 +13,7 @@ from arch_zoo.settings import to_dict
 from arch_zoo.settings_view import flatten
 from arch_zoo.training.metrics import clock
 from arch_zoo.training.timing import CompiledStep, compile_step
-from experiments.studies.plan import Plan
+from experiments.studies.plan import DataOf, Plan
 
 MEASURED = 3  # kinds of step that are timed at most: each has to be compiled
 _STEPS, _ENOUGH = 5, 2.0  # timed steps of each: so many, or as many as fill so many seconds
@@ -38,18 +38,19 @@ class ArmTime:
         return self.steps * self.step
 
 
-def estimate(plan: Plan, data: Data, measure: Callable[[RunConfig, Data], CompiledStep] = compile_step
+def estimate(plan: Plan, data_of: DataOf, measure: Callable[[RunConfig, Data], CompiledStep] = compile_step
              ) -> dict[str, ArmTime]:
     """{arm: time of one of its cells}. Arms whose steps are alike are timed once, at most `MEASURED` kinds in all."""
     kinds: dict[str, list[str]] = {}
     for slug, config in plan.configs.items():
         kinds.setdefault(kind_of_step(config), []).append(slug)
-    flops = {slug: ledger.flops / ledger.steps for slug, ledger in plan.ledgers.items()}
+    flops = {slug: plan.ledgers[slug].flops_per_token * config.batch_size * config.data.length
+             for slug, config in plan.configs.items()}
     leaders = sorted((slugs[0] for slugs in kinds.values()), key=flops.get)
     timed = {}
     for slug in _spread(leaders, MEASURED):
         logging.info("timing the step of %s", slug)
-        timed[slug] = _time(measure(plan.configs[slug], data))
+        timed[slug] = _time(measure(plan.configs[slug], data_of(plan.configs[slug])))
     times = {}
     for leader, *others in kinds.values():
         near = min(timed, key=lambda slug, leader=leader: (slug != leader, abs(flops[slug] - flops[leader])))

@@ -11,15 +11,18 @@ import numpy as np
 from arch_zoo.config import DataConfig, EvaluationConfig
 from arch_zoo.data.labelled.task import Example, Kind, Labelled
 from arch_zoo.data.python_docs import classification_examples
+from arch_zoo.errors import UserError
 from arch_zoo.evaluation.bits_per_byte import bits_per_byte, suffix_windows
 from arch_zoo.evaluation.likelihood import Scorer
 from arch_zoo.evaluation.minimal_pairs import make_pairs, preferences, read_pairs
 from arch_zoo.fine_tuning.learning import fine_tune
 from arch_zoo.models.architecture import Reading
 from arch_zoo.objectives.base import Undefined
+from arch_zoo.registry import did_you_mean
 from arch_zoo.tasks.base import Measured, Subject, labels
 from arch_zoo.training.loop import Setup
 from arch_zoo.training.trained import TrainedRun
+from experiments.studies import initial_gradient, losses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,14 +45,17 @@ class Evaluated:
 
 
 def groups(evaluation: EvaluationConfig) -> list[str]:
-    """Names of the groups of metrics that are measured one after another: those of all studies, and each task."""
-    return [*GROUPS, *labels(evaluation.tasks)]
+    """Names of the groups of metrics that are measured one after another: the chosen ones, losses, and each task."""
+    return [*evaluation.metrics, *map(losses.key, evaluation.losses), *labels(evaluation.tasks)]
 
 
 def measure(name: str, run: Evaluated) -> dict[str, dict[str, Any]]:
     """{key: {"value", "count", …}} of one group of metrics, or {"value": None, "reason"} where it has no meaning."""
     try:
-        return GROUPS[name](run) if name in GROUPS else _of_task(name, run)
+        if name in GROUPS:
+            return GROUPS[name].measure(run)
+        loss = next((one for one in run.evaluation.losses if losses.key(one) == name), None)
+        return _of_task(name, run) if loss is None else {name: losses.measure(loss, run)}
     except Undefined as error:
         return {name: {"value": None, "reason": str(error)}}
 
@@ -127,37 +133,59 @@ def _share_of_commonest(evaluation: EvaluationConfig, data: DataConfig) -> float
     return max(map(labels.count, labels)) / len(labels)
 
 
-GROUPS: dict[str, Callable[[Evaluated], dict[str, dict[str, Any]]]] = {
-    "bits_per_byte": _bits_per_byte, "minimal_pairs": _minimal_pairs, "classification": _classification}
+_ACCURACY = {"better": "higher", "unit": "accuracy"}
+
+
+def _describe_bits_per_byte(evaluation: EvaluationConfig, data: DataConfig) -> list[dict[str, Any]]:
+    return [{"key": "bits_per_byte", "title": "Bits per byte", "better": "lower", "unit": "bits/byte", "chance": None,
+             "about": f"of the second {data.length - data.length // 2} tokens of held-out windows given the first "
+                      f"{data.length // 2}"}]
+
+
+def _describe_minimal_pairs(evaluation: EvaluationConfig, data: DataConfig) -> list[dict[str, Any]]:
+    if evaluation.minimal_pairs is not None:
+        return [{"key": "minimal_pairs", "title": "Minimal pairs", **_ACCURACY, "chance": 0.5,
+                 "about": f"share of the pairs in {evaluation.minimal_pairs} whose good sentence scores higher"}]
+    return [{"key": f"minimal_pairs/{kind}", "title": title, **_ACCURACY, "chance": 0.5,
+             "about": f"share of held-out sentences that score above themselves with {change}"}
+            for kind, title, change in (
+                ("swap", "Swapped words", "two neighbouring words swapped"),
+                ("replace", "Replaced word", "one word replaced by another of the same frequency band"))]
+
+
+def _describe_classification(evaluation: EvaluationConfig, data: DataConfig) -> list[dict[str, Any]]:
+    accuracy = {**_ACCURACY, "chance": _share_of_commonest(evaluation, data)}
+    return [{"key": "classification/shared", "title": "Classification, same visibility", **accuracy,
+             "about": "which of ten packages a docstring comes from, after fine-tuning; every stack bidirectional, "
+                      "mean over tokens; chance is always naming the commonest package"},
+            {"key": "classification/own", "title": "Classification, own visibility", **accuracy,
+             "about": "the same, each arm read under its own visibility"}]
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Metrics that are measured together: `measure` gives {key: entry}, `describe` what the report says of each."""
+
+    measure: Callable[[Evaluated], dict[str, dict[str, Any]]]
+    describe: Callable[[EvaluationConfig, DataConfig], list[dict[str, Any]]]
+
+
+GROUPS = {"bits_per_byte": Group(_bits_per_byte, _describe_bits_per_byte),
+          "minimal_pairs": Group(_minimal_pairs, _describe_minimal_pairs),
+          "classification": Group(_classification, _describe_classification),
+          "initial_gradient": Group(initial_gradient.measure, initial_gradient.describe)}
 
 
 def describe(evaluation: EvaluationConfig, data: DataConfig) -> list[dict[str, Any]]:
     """The metrics for the report: key, title, direction, chance level and meaning.
 
-    UserError where a task lacks its data.
+    UserError where a metric is unknown or a task lacks its data.
     """
-    length, commonest = data.length, _share_of_commonest(evaluation, data)
-    accuracy = {"better": "higher", "unit": "accuracy"}
-    if evaluation.minimal_pairs is None:
-        pairs = [{"key": "minimal_pairs/swap", "title": "Swapped words", **accuracy, "chance": 0.5,
-                  "about": "share of held-out sentences that score above themselves with two neighbouring words "
-                           "swapped"},
-                 {"key": "minimal_pairs/replace", "title": "Replaced word", **accuracy, "chance": 0.5,
-                  "about": "share of held-out sentences that score above themselves with one word replaced by another "
-                           "of the same frequency band"}]
-    else:
-        pairs = [{"key": "minimal_pairs", "title": "Minimal pairs", **accuracy, "chance": 0.5,
-                  "about": f"share of the pairs in {evaluation.minimal_pairs} whose good sentence scores higher"}]
-    return [
-        {"key": "bits_per_byte", "title": "Bits per byte", "better": "lower", "unit": "bits/byte", "chance": None,
-         "about": f"of the second {length - length // 2} tokens of held-out windows given the first {length // 2}"},
-        *pairs,
-        {"key": "classification/shared", "title": "Classification, same visibility", **accuracy, "chance": commonest,
-         "about": "which of ten packages a docstring comes from, after fine-tuning; every stack bidirectional, mean "
-                  "over tokens; chance is always naming the commonest package"},
-        {"key": "classification/own", "title": "Classification, own visibility", **accuracy, "chance": commonest,
-         "about": "the same, each arm read under its own visibility"},
-        *_of_tasks(evaluation)]
+    if unknown := [name for name in evaluation.metrics if name not in GROUPS]:
+        raise UserError(f"metrics: there is none named {unknown[0]!r}.{did_you_mean(unknown[0], GROUPS)} "
+                        f"Known: {', '.join(GROUPS)}")
+    return [*(entry for name in evaluation.metrics for entry in GROUPS[name].describe(evaluation, data)),
+            *(losses.describe(objective) for objective in evaluation.losses), *_of_tasks(evaluation)]
 
 
 def _of_tasks(evaluation: EvaluationConfig) -> list[dict[str, Any]]:

@@ -3,76 +3,118 @@
 import bisect
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
-from arch_zoo.analysis.ledger import Ledger, make_ledger
+from arch_zoo.analysis.ledger import Ledger, make_ledger, parameter_shapes
 from arch_zoo.config import RunConfig
 from arch_zoo.data.prepare import Data
-from arch_zoo.data.tokenizers import Vocabulary
 from arch_zoo.errors import UserError
 from arch_zoo.training.timing import time_steps
 from experiments.studies.config import Arm, StudyConfig, refuse_undeclared
 
 _TOLERANCE = {"tokens": 0.01, "steps": 0.0, "flops": 0.02, "params": 0.05, "seconds": 0.05}
+_ADDED_UP = ("flops", "tokens", "loss_tokens", "steps")  # of a ledger, over the arms that an arm starts from
+
+DataOf = Callable[[RunConfig], Data]  # the prepared data of an arm
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The runs of a study (each still without its seed), and their cost."""
+    """The runs of a study (each still without its seed), and their cost, that of the arms they start from included."""
 
     configs: dict[str, RunConfig]
     ledgers: dict[str, Ledger]
 
 
-def make_plan(study: StudyConfig, data: Data) -> Plan:
+def make_plan(study: StudyConfig, data_of: DataOf) -> Plan:
     """Solve `study.match` against the reference arm; UserError where no solution comes near enough."""
-    vocabulary = data.tokenizer.vocabulary
     configs = study.arm_configs()
-    reference = configs[study.reference_arm]
-    solved, path = _SOLVERS[study.match](study, configs, reference, data)
-    refuse_undeclared(solved, (*study.varies, *path))
-    ledgers = {slug: make_ledger(config, vocabulary) for slug, config in solved.items()}
-    _assert_matched(study.match, ledgers, study.reference_arm)
-    return Plan(solved, ledgers)
+    if study.match == "none":
+        solved, path = configs, "steps"
+    elif study.match == "params":
+        solved, path = _solve_params(study, configs, data_of), f"model.{study.match_params_by}"
+    else:
+        solved, path = _solve_steps(study, configs, data_of), "steps"
+    compared = {slug: solved[slug] for slug in study.compared}
+    refuse_undeclared(compared, (*study.varies, path))
+    _refuse_other_shapes(study, solved, data_of)
+    own = {slug: make_ledger(config, data_of(config).tokenizer.vocabulary) for slug, config in solved.items()}
+    whole = {slug: _added_up([own[before] for before in study.line_of(slug)], ledger) for slug, ledger in own.items()}
+    matched = whole if study.count_preparation else own
+    _assert_matched(study.match, {slug: matched[slug] for slug in compared}, study.reference_arm)
+    return Plan(solved, whole)
 
 
-def _by_steps(wanted_steps):
-    """A solver that sets each arm's number of steps, and with it the schedule."""
-    def solve(study, configs, reference, data):
-        steps = {slug: max(1, round(wanted_steps(config, reference, data))) for slug, config in configs.items()}
-        return {slug: config.replace(steps=steps[slug]) for slug, config in configs.items()}, ("steps",)
-    return solve
+def _added_up(before: list[Ledger], last: Ledger) -> Ledger:
+    sums = {name: sum(getattr(one, name) for one in (*before, last)) for name in _ADDED_UP}
+    return dataclasses.replace(last, **sums)
 
 
-def _steps_of_equal_tokens(config: RunConfig, reference: RunConfig, data: Data) -> float:
-    return reference.steps * reference.batch_size * reference.data.length / (config.batch_size * config.data.length)
+def _refuse_other_shapes(study: StudyConfig, configs: dict[str, RunConfig], data_of: DataOf) -> None:
+    """UserError where an arm cannot start from another one: now, and not after that one was trained."""
+    shapes = {slug: parameter_shapes(config, data_of(config).tokenizer.vocabulary) for slug, config in configs.items()
+              if any(slug in (arm.slug, arm.starts_from) for arm in study.arms if arm.starts_from)}
+    for arm in study.arms:
+        if arm.starts_from and shapes[arm.slug] != shapes[arm.starts_from]:
+            raise UserError(f"arm {arm.slug} cannot start from {arm.starts_from}: their parameters differ in "
+                            f"{min(shapes[arm.slug].items() ^ shapes[arm.starts_from].items())[0]}")
 
 
-def _steps_of_equal_flops(config: RunConfig, reference: RunConfig, data: Data) -> float:
-    vocabulary = data.tokenizer.vocabulary
-    wanted = make_ledger(reference, vocabulary).flops
-    return wanted / make_ledger(config.replace(steps=1), vocabulary).flops
+# --- what must match, solved -------------------------------------------------------------------------------------
+
+def _solve_steps(study: StudyConfig, configs: dict[str, RunConfig], data_of: DataOf) -> dict[str, RunConfig]:
+    """Set the number of steps, and with it the schedule, of every arm that is compared."""
+    price = {slug: _PRICES[study.match](config, data_of) for slug, config in configs.items()}
+    solved = dict(configs)
+
+    def spent_before(slug: str) -> float:
+        line = study.line_of(slug) if study.count_preparation else []
+        return sum(solved[before].steps * price[before] for before in line)
+
+    reference = study.reference_arm
+    wanted = spent_before(reference) + configs[reference].steps * price[reference]
+    for slug in sorted(study.compared, key=lambda slug: len(study.line_of(slug))):
+        left = wanted - spent_before(slug)
+        if left <= 0:
+            raise UserError(f"arm {slug}: nothing is left for it: what it starts from has used up the {study.match} "
+                            f"that {reference} has; give {study.line_of(slug)[-1]} fewer steps, mark it as "
+                            f"preparation, or set count_preparation=False")
+        solved[slug] = configs[slug].replace(steps=max(1, round(left / price[slug])))
+    return solved
 
 
-def _steps_of_equal_seconds(config: RunConfig, reference: RunConfig, data: Data) -> float:
-    fastest = [time_steps(run, data, steps=5).seconds[0] for run in (reference, config)]
-    return reference.steps * fastest[0] / fastest[1]
+def _price_in_tokens(config: RunConfig, data_of: DataOf) -> float:
+    return config.batch_size * config.data.length
 
 
-def _solve_params(study: StudyConfig, configs: dict[str, RunConfig], reference: RunConfig, data: Data):
+def _price_in_flops(config: RunConfig, data_of: DataOf) -> float:
+    return make_ledger(config.replace(steps=1), data_of(config).tokenizer.vocabulary).flops
+
+
+def _price_in_seconds(config: RunConfig, data_of: DataOf) -> float:
+    return time_steps(config, data_of(config), steps=5).seconds[0]  # of the fastest
+
+
+_PRICES = {"tokens": _price_in_tokens, "flops": _price_in_flops, "seconds": _price_in_seconds,
+           "steps": lambda config, data_of: 1}
+
+
+def _solve_params(study: StudyConfig, configs: dict[str, RunConfig], data_of: DataOf) -> dict[str, RunConfig]:
     """Change the width (in whole heads) or the depth of each arm until its parameters come nearest the reference's."""
-    vocabulary = data.tokenizer.vocabulary
-    wanted = make_ledger(reference, vocabulary).params
+    def params_of(config: RunConfig) -> int:
+        return make_ledger(config, data_of(config).tokenizer.vocabulary).params
+
+    wanted = params_of(configs[study.reference_arm])
 
     def nearest(config: RunConfig) -> RunConfig:
         candidates = _candidates(config, study.match_params_by)  # ascending, in parameters too
-        params = functools.cache(lambda i: make_ledger(candidates[i], vocabulary).params)
+        params = functools.cache(lambda i: params_of(candidates[i]))
         above = bisect.bisect_left(range(len(candidates)), wanted, key=params)
         around = (i for i in (above - 1, above) if 0 <= i < len(candidates))
         return candidates[min(around, key=lambda i: abs(params(i) - wanted))]
 
-    solved = {slug: config if slug == study.reference_arm else nearest(config) for slug, config in configs.items()}
-    return solved, (f"model.{study.match_params_by}",)
+    return configs | {slug: nearest(configs[slug]) for slug in study.compared if slug != study.reference_arm}
 
 
 def _candidates(config: RunConfig, by: str) -> list[RunConfig]:
@@ -83,17 +125,8 @@ def _candidates(config: RunConfig, by: str) -> list[RunConfig]:
     return [config.replace(model=model.replace(**{by: size})) for size in sizes]
 
 
-def _unchanged_steps(config: RunConfig, reference: RunConfig, data: Data) -> float:
-    return reference.steps
-
-
-_SOLVERS = {"tokens": _by_steps(_steps_of_equal_tokens), "steps": _by_steps(_unchanged_steps),
-            "flops": _by_steps(_steps_of_equal_flops), "seconds": _by_steps(_steps_of_equal_seconds),
-            "params": _solve_params}
-
-
 def _assert_matched(match: str, ledgers: dict[str, Ledger], reference: str) -> None:
-    if match == "seconds":  # solved from a measurement; the ledger has no seconds before the runs
+    if match in ("seconds", "none"):  # seconds are solved from a measurement, of which the ledger knows nothing
         return
     wanted = getattr(ledgers[reference], match)
     for slug, ledger in ledgers.items():
@@ -103,10 +136,10 @@ def _assert_matched(match: str, ledgers: dict[str, Ledger], reference: str) -> N
                             f"{abs(have / wanted - 1):.1%} off; allowed are {_TOLERANCE[match]:.0%}")
 
 
-def ledger_text(plan: Plan, vocabulary: Vocabulary) -> str:
+def ledger_text(plan: Plan) -> str:
     """The ledger as a table for the terminal."""
     head = ["arm", "params", "non-emb.", "FLOPs/token", "FLOPs", "tokens", "≤ with loss", "steps"]
-    rows = [[slug, *(_short(getattr(ledger, name)) for name in ("params", "non_embedding_params", "flops_per_token",
+    rows = [[slug, *(short(getattr(ledger, name)) for name in ("params", "non_embedding_params", "flops_per_token",
                                                                 "flops", "tokens", "loss_tokens")), str(ledger.steps)]
             for slug, ledger in plan.ledgers.items()]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
@@ -115,8 +148,9 @@ def ledger_text(plan: Plan, vocabulary: Vocabulary) -> str:
     return "\n".join(lines)
 
 
-def _short(number: float) -> str:
-    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+def short(number: float) -> str:
+    """Three digits and T, G, M or k."""
+    for unit, size in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= size:
             return f"{number / size:.3g} {unit}"
     return f"{number:.3g}"
@@ -127,7 +161,7 @@ def record_of_run(config: RunConfig, data: Data, title: str, environment: dict[s
     """study.json of a single run: a study of one arm and one seed, whose cell is the directory itself."""
     arm = Arm(f"{config.model.architecture.name}, {config.objective.name}", {})
     study = StudyConfig(title=title, base=config, arms=(arm,), match="steps")
-    record = study_record(study, make_plan(study, data), environment, command, metrics=[])
+    record = study_record(study, make_plan(study, lambda _: data), environment, command, metrics=[])
     return {**record, "seeds": [config.seed], "cells": "."}
 
 
@@ -141,9 +175,11 @@ def study_record(study: StudyConfig, plan: Plan, environment: dict[str, Any], co
     differs = differing_fields(plan.configs)
     any_config = next(iter(plan.configs.values()))
     return {"name": study.title, "title": study.title, "question": study.question, "command": command,
-            "arms": [{"name": arm.name, "slug": arm.slug, "overrides": arm.overrides} for arm in study.arms],
+            "arms": [{**to_dict(arm), "slug": arm.slug} for arm in study.arms],
             "varies": list(study.varies), "match": study.match, "seeds": list(range(study.seeds)),
             "cells": "cells/{arm}/seed_{seed}", "reference": study.reference_arm, "metrics": metrics,
+            "tuning": {**to_dict(study.tuning), "cells": "tuning/{arm}/rate_{rate:g}"} if study.tuning.rates else None,
+            "scale": study.scale, "stand_in": study.stand_in, "paper": study.paper and to_dict(study.paper),
             "claims": [to_dict(claim) for claim in study.claims],
             "configs": {slug: to_dict(config) for slug, config in plan.configs.items()},
             "asserted_equal": {path: value for path, value in flatten(any_config).items() if path not in differs},

@@ -32,8 +32,16 @@ class StudyProgress:
         self._ended += 1
         waiting = len(self._labels) - self._before - self._ended
         left = (time.monotonic() - self._began) / self._ended * waiting
-        print(f"{chr(13) + chr(27) + '[K' if self._live else ''}[{self._before + self._ended:>2}/{len(self._labels)}] "
+        print(f"{self._clear}[{self._before + self._ended:>2}/{len(self._labels)}] "
               f"{self._labels[cell]:<45} {outcome}   left {clock(left)}", flush=True)
+
+    def tell(self, what: str) -> None:
+        """One line that stays."""
+        print(f"{self._clear}{what}", flush=True)
+
+    @property
+    def _clear(self) -> str:
+        return "\r\033[K" if self._live else ""
 
     def _doing(self, cell: pathlib.Path) -> str:
         """'LABEL step 20/120  loss …' as the log says it, or the label with what else was logged last."""

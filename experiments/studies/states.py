@@ -46,6 +46,7 @@ class CellState:
     rate: float | None = None
     left: float | None = None
     message: str = ""
+    trial: float | None = None  # the learning rate that it tries, for a short run before the cells of its arm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +73,7 @@ class StudyState:
         """Seconds until all is done if as many cells run as do now, each as long as the done ones of its arm did."""
         took: dict[str, list[float]] = {}
         for cell in self.cells:
-            if cell.seconds is not None:
+            if cell.seconds is not None and cell.trial is None:
                 took.setdefault(cell.arm, []).append(cell.seconds)
         everyone = [seconds for several in took.values() for seconds in several]
         if not everyone or not self.count("running"):
@@ -92,8 +93,13 @@ def read_study(workdir: pathlib.Path, now: float | None = None) -> StudyState:
         metric = next(iter(record.get("metrics", [])), None)
         key, title = (metric["key"], metric["title"]) if metric else (None, "held-out loss")
         arms = {arm["slug"]: arm["name"] for arm in record["arms"]}
-        cells = [_read_cell(workdir / record["cells"].format(arm=slug, seed=seed), (slug, seed), key, held, now)
-                 for slug in arms for seed in record["seeds"]]
+        tuning, cells = record.get("tuning") or {}, []
+        for slug in arms:
+            trials = {rate: workdir / tuning["cells"].format(arm=slug, rate=rate) for rate in tuning.get("rates", ())}
+            cells += [dataclasses.replace(_read_cell(where, (slug, record["seeds"][0]), None, held, now), trial=rate,
+                                          value=None) for rate, where in trials.items()]
+            cells += [_read_cell(workdir / record["cells"].format(arm=slug, seed=seed), (slug, seed), key, held, now)
+                      for seed in record["seeds"]]
         return StudyState(workdir, record.get("title", ""), title, arms, tuple(cells))
     if (workdir / CONFIG_FILE).is_file():
         config = read_json(workdir / CONFIG_FILE)

@@ -128,9 +128,11 @@ def make_study(base: RunConfig, combinations: Sequence[Combination], changes: Ma
     if not paths:
         raise UserError("the combinations change nothing: there is no field in them")
     study = _settings_of_study(base, changes)
-    cells = len(combinations) * study.seeds
+    trials = len(study.tuning.rates)
+    cells = len(combinations) * (study.seeds + trials)
     if cells > max_cells:
-        raise UserError(f"{len(combinations)} combinations × {study.seeds} seeds = {cells} cells, more than "
+        of_one = f"({study.seeds} seeds + {trials} learning rates on trial)" if trials else f"{study.seeds} seeds"
+        raise UserError(f"{len(combinations)} combinations × {of_one} = {cells} cells, more than "
                         f"--max_cells={max_cells}")
     _refuse_contradictions(paths, study)
     arms, same = _arms(base, combinations)
@@ -152,17 +154,15 @@ def _settings_of_study(base: RunConfig, changes: Mapping[str, Any]) -> StudyConf
 
 
 def _refuse_contradictions(paths: list[str], study: StudyConfig) -> None:
-    solved = f"model.{study.match_params_by}" if study.match == "params" else "steps"
+    solved = {"params": f"model.{study.match_params_by}", "none": None}.get(study.match, "steps")
     for path in paths:
         if path == "seed":
             raise UserError("seed cannot be swept: every combination is run with the seeds of --seeds")
-        if path.startswith("data.tokenizer"):
-            raise UserError(f"{path} cannot be swept: the ledger of a study counts in one tokenizer")
+        if path == "optimizer.learning_rate" and study.tuning.rates:
+            raise UserError(f"sweeping {path} contradicts --study.tuning.rates, from which each arm is given its own")
         if path == solved:
-            other = f"--match=steps, or --study.match_params_by={'depth' if solved == 'model.width' else 'width'}" \
-                if study.match == "params" else "--match=params, which leaves steps alone"
             raise UserError(f"sweeping {path} contradicts --match={study.match}, which sets {path} in every arm; use "
-                            f"{other}")
+                            f"--match=none, which leaves every combination as it is")
 
 
 def _arms(base: RunConfig, combinations: Sequence[Combination]) -> tuple[tuple[Arm, ...], str]:

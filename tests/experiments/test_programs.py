@@ -51,7 +51,7 @@ VALUES = {
     "a study of nothing": (STUDY, ["--workdir=W"], "--config=FILE is required: a study with arms"),
     "a study without workdir": (STUDY, ["--config=configs/studies/families.py"], "--workdir=DIR is required"),
     "unknown match": (STUDY, ["--config=configs/studies/families.py", "--workdir=W", "--match=token"],
-                      "match: expected one of: tokens, flops, params, steps, seconds, got 'token'. Did you mean 'tok"),
+                      "match: expected one of: tokens, flops, params, steps, seconds, none, got 'token'. Did you mean"),
     "undeclared difference": (STUDY, ["--config=D/study.py", "--workdir=W"],
                               ("arms differ in optimizer.learning_rate, which the study does not declare to vary",
                                "a: 0.002; b: 0.1", "add 'optimizer.learning_rate' to varies")),

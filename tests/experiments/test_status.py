@@ -213,6 +213,16 @@ def test_a_single_run_a_cell_and_an_unplanned_study_are_shown(tmp_path):
     assert "nothing is planned yet" in drawn(tmp_path / "new")
 
 
+def test_learning_rates_on_trial_are_cells_too(tmp_path):
+    write_study(tmp_path, tuning={"rates": [1e-3, 0.1], "share": 0.25, "cells": "tuning/{arm}/rate_{rate:g}"})
+    finish(tmp_path / "tuning" / "depth_2" / "rate_0.001", value=9.0)
+    write_json_atomic(tmp_path / "tuning" / "depth_2" / "rate_0.1" / "failed.json", {"error": "not finite"})
+    study = read_study(tmp_path)
+    assert [(cell.trial, cell.state) for cell in study.cells if cell.arm == "depth_2"] == [
+        (1e-3, "done"), (0.1, "failed"), (None, "pending"), (None, "pending")]
+    assert "9.000" not in drawn(tmp_path) and "failed depth=2, seed 0 at 0.1: not finite" in drawn(tmp_path)
+
+
 def test_what_is_no_study_is_refused_in_one_line(tmp_path):
     (tmp_path / "empty").mkdir()
     write_study(tmp_path / "runs" / "depth")

@@ -47,17 +47,17 @@ def assert_near(ledgers, quantity, tolerance, reference="decoder"):
 
 def test_equal_tokens_are_solved_by_steps(base, data):
     arms = (Arm("decoder", {}), Arm("large batch", {"batch_size": 24}), Arm("long", {"data.length": 32}))
-    solved = make_plan(study_of(base, arms, ("batch_size", "data.length"), match="tokens"), data)
+    solved = make_plan(study_of(base, arms, ("batch_size", "data.length"), match="tokens"), lambda _: data)
     assert {slug: config.steps for slug, config in solved.configs.items()} == {"decoder": 100, "large_batch": 33,
                                                                              "long": 50}
     assert_near(solved.ledgers, "tokens", 0.01)
 
 
 def test_equal_flops_are_solved_by_steps(base, data):
-    unsolved = make_plan(study_of(base, match="steps"), data).ledgers
+    unsolved = make_plan(study_of(base, match="steps"), lambda _: data).ledgers
     with pytest.raises(AssertionError):
         assert_near(unsolved, "flops", 0.02)
-    solved = make_plan(study_of(base, match="flops"), data)
+    solved = make_plan(study_of(base, match="flops"), lambda _: data)
     assert_near(solved.ledgers, "flops", 0.02)
     assert solved.configs["decoder"].steps == 100
     assert {slug: ledger.steps for slug, ledger in solved.ledgers.items()} == {
@@ -69,8 +69,8 @@ def test_equal_parameters_are_solved_by_width_or_depth(base, data, by, other):
     arms = (Arm("decoder", {}), Arm("gated", {"model.gated": True}))
     study = study_of(base, arms, ("model.gated",), match="params", match_params_by=by)
     with pytest.raises(AssertionError):
-        assert_near(make_plan(study.replace(match="steps"), data).ledgers, "params", 0.05)
-    solved = make_plan(study, data)
+        assert_near(make_plan(study.replace(match="steps"), lambda _: data).ledgers, "params", 0.05)
+    solved = make_plan(study, lambda _: data)
     assert_near(solved.ledgers, "params", 0.05)
     assert getattr(solved.configs["gated"].model, by) < getattr(base.model, by)
     assert getattr(solved.configs["gated"].model, other) == getattr(base.model, other)
@@ -80,13 +80,13 @@ def test_equal_parameters_are_solved_by_width_or_depth(base, data, by, other):
 def test_equal_steps_are_the_reference_s_and_equal_seconds_are_measured(base, data, monkeypatch):
     arms = (Arm("decoder", {}), Arm("encoder", {**FAMILIES[0].overrides, "steps": 7}))
     study = study_of(base, arms, ("model.architecture", "objective", "steps"))
-    assert make_plan(study.replace(match="steps"), data).configs["encoder"].steps == 100
+    assert make_plan(study.replace(match="steps"), lambda _: data).configs["encoder"].steps == 100
 
     def time_steps(config, data, steps):
         return type("Timed", (), {"seconds": [4.0 if config.objective.name == "masked_lm" else 1.0] * steps})
 
     monkeypatch.setattr(plan, "time_steps", time_steps)
-    assert make_plan(study.replace(match="seconds"), data).configs["encoder"].steps == 25
+    assert make_plan(study.replace(match="seconds"), lambda _: data).configs["encoder"].steps == 25
 
 
 def test_what_cannot_be_matched_is_refused_with_how_far_off_it_is(base, data):
@@ -94,12 +94,12 @@ def test_what_cannot_be_matched_is_refused_with_how_far_off_it_is(base, data):
     study = study_of(base.replace(model=base.model.replace(depth=1)), arms, ("model.mlp_dim",), match="params",
                      match_params_by="depth")
     with pytest.raises(UserError, match=r"arm huge: params cannot be matched: .* off; allowed are 5%") as raised:
-        make_plan(study, data)
+        make_plan(study, lambda _: data)
     assert "\n" not in str(raised.value)
 
 
 def test_the_ledger_has_a_row_for_each_arm(base, data):
-    lines = ledger_text(make_plan(study_of(base), data), data.tokenizer.vocabulary).splitlines()
+    lines = ledger_text(make_plan(study_of(base), lambda _: data)).splitlines()
     assert [line.split()[0] for line in lines] == ["arm", "encoder", "decoder", "both"]
     assert all(line.split()[-1] == "100" for line in lines[1:])
 

@@ -136,16 +136,16 @@ def test_what_is_swept_varies_and_the_base_is_the_reference():
 @pytest.mark.parametrize(("texts", "changes", "message"), [
     (["model.depth=2,three"], {}, "^model.depth: expected int, got 'three'"),
     (["optimizer.learning_rate=1e-3,0.001"], {}, "the combination learning_rate=1e-3 is there twice"),
-    (["steps=10,20"], {}, "sweeping steps contradicts --match=steps, which sets steps .*use --match=params"),
+    (["steps=10,20"], {}, "sweeping steps contradicts --match=steps, which sets steps .*use --match=none"),
     (["steps=10,20"], {"match": "tokens"}, "sweeping steps contradicts --match=tokens"),
-    (["model.width=64,128"], {"match": "params"}, "contradicts --match=params, .* --study.match_params_by=depth"),
-    (["model.depth=2,4"], {"match": "params", "match_params_by": "depth"}, "match_params_by=width"),
+    (["model.width=64,128"], {"match": "params"}, "sweeping model.width contradicts --match=params"),
+    (["model.depth=2,4"], {"match": "params", "match_params_by": "depth"}, "sweeping model.depth contr"),
     (["seed=1,2"], {}, "seed cannot be swept: every combination is run with the seeds of --seeds"),
-    (["data.tokenizer.vocab_size=400,500"], {}, "cannot be swept: the ledger of a study counts in one tokenizer"),
     (["model.width=96,128", "model.heads=4,5"], {},
      r"the combination width=96, heads=5 is refused: model.width: 96 is not .* \(and so on: 2 in all\)"),
     (["model.position=rotary,alibi", "model.position.theta=1,2"], {},
      "the combination model.position=alibi, model.position.theta=1: model.position.theta: there is no field"),
+    (["optimizer.learning_rate=1e-3,1"], {"tuning.rates": "0.1,1"}, "contradicts --study.tuning.rates"),
     (["model=a,b"], {}, "model: is a group of fields"),
     (["model.depth=2,4"], {"base.steps": "3"}, "--study.base.steps: the sweep sets it; fields of the run are --config"),
     (["model.depth=2,4"], {"reference": "depth_5"}, "there is no arm 'depth_5'. Did you mean 'depth_"),
@@ -157,7 +157,7 @@ def test_what_cannot_be_a_study_is_refused(texts, changes, message):
 
 
 def test_what_is_swept_may_be_what_another_match_sets():
-    assert len(study_of("steps=10,20", match="params").arms) == 2
+    assert len(study_of("steps=10,20", match="none").arms) == len(study_of("steps=10,20", match="params").arms) == 2
     assert len(study_of("model.width=64,128", match="params", match_params_by="depth").arms) == 2
 
 
@@ -173,6 +173,8 @@ def test_cells_are_counted_before_they_are_made():
     assert len(study_of("model.depth=1,2,3,4", max_cells=12).arms) == 4
     with pytest.raises(UserError, match="4 combinations × 3 seeds = 12 cells, more than --max_cells=11"):
         study_of("model.depth=1,2,3,no_number", max_cells=11)
+    with pytest.raises(UserError, match=r"4 combinations × \(3 seeds \+ 2 learning rates on trial\) = 20 cells"):
+        study_of("model.depth=1,2,3,4", max_cells=12, **{"tuning.rates": "0.1,1"})
 
 
 # --- factors -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,58 @@
+"""The published ablations that there are: one file each in configs/studies/, named by paper and table."""
+
+import dataclasses
+import importlib.util
+import inspect
+import pathlib
+from typing import Any
+
+from arch_zoo.errors import UserError
+from arch_zoo.registry import did_you_mean
+from experiments.ablations.protocol import SCALES
+from experiments.studies.config import StudyConfig
+
+HOME = pathlib.Path(__file__).parents[2] / "configs" / "studies"
+
+
+@dataclasses.dataclass(frozen=True)
+class Ablation:
+    """`table` is what --table calls it; `about` the first line of its file."""
+
+    table: str
+    path: pathlib.Path
+    module: Any
+
+    @property
+    def about(self) -> str:
+        return self.module.__doc__.splitlines()[0]
+
+    def study(self, scale: str, data: str | None) -> StudyConfig:
+        """The study at a scale. UserError where it has no such scale, or its data is not there."""
+        try:
+            return self.module.get_config(scale, data)
+        except UserError as error:
+            raise UserError(f"{self.table}: {error}") from None
+
+
+def ablations() -> dict[str, Ablation]:
+    """{table: ablation} of all files whose get_config takes a scale and data, sorted."""
+    found = {}
+    for path in sorted(HOME.glob("*.py")):
+        specification = importlib.util.spec_from_file_location(f"ablation_{path.stem}", path)
+        module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+        if list(inspect.signature(module.get_config).parameters) == ["scale", "data"]:
+            table = path.stem.replace("_", ".", 1)
+            found[table] = Ablation(table, path, module)
+    return found
+
+
+def find(table: str, scale: str) -> Ablation:
+    """The ablation of this name; UserError names those nearest to it."""
+    known = ablations()
+    if table not in known:
+        raise UserError(f"--table={table}: there is none of that name.{did_you_mean(table, known)} "
+                        f"python -m experiments.reproduce lists them")
+    if scale not in SCALES:
+        raise UserError(f"--scale={scale}: one of {', '.join(SCALES)}.{did_you_mean(scale, SCALES)}")
+    return known[table]

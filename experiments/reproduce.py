@@ -1,0 +1,47 @@
+"""Reproduce a published ablation, and see the paper's numbers beside one's own.
+
+    python -m experiments.reproduce                                              # those there are, and what they cost
+    python -m experiments.reproduce --table=t5.t2 --scale=bench --data=FOLDER --workdir=runs/t5_t2
+    python -m experiments.reproduce --table=t5.t2 --scale=paper --dry_run        # the paper's own sizes and recipe
+
+--data names a folder with the protocol's data; without it built-in data stands in at bench scale, and TFDS's at others.
+"""
+
+from absl import flags
+
+from arch_zoo.errors import UserError
+from arch_zoo.settings import override
+from experiments import program
+from experiments.studies import running
+from experiments.studies.config import StudyConfig
+
+TABLE = flags.DEFINE_string("table", None, "which ablation: the paper and its table; none lists them")
+SCALE = flags.DEFINE_string("scale", "bench", "bench: minutes on two cores; gpu: half an hour on one; paper: its own")
+DATA = flags.DEFINE_string("data", None, "folder with the text, pairs or labelled texts of the protocol")
+
+
+def main(asked: running.Asked, arguments: list[str]) -> int | None:
+    """List them, or run one as any study is run."""
+    from experiments.ablations import catalogue, listing
+
+    if TABLE.value is None:
+        print(listing.table(catalogue.ablations().values()))
+        return None
+    study = override(catalogue.find(TABLE.value, SCALE.value).study(SCALE.value, DATA.value), asked.config)
+    if running.DRY_RUN.value:
+        print(listing.plan(study))
+        return None
+    return running.run_study(study, asked.running)
+
+
+def load(source: str | None, overrides: dict[str, str], config_class: type) -> running.Asked:
+    """The study is named by --table; what is overridden is applied to it."""
+    if source is not None:
+        raise UserError(f"--config={source}: this program takes --table=NAME; experiments.study takes a config")
+    how, rest = running.split(overrides)
+    return running.Asked(rest, how)
+
+
+if __name__ == "__main__":
+    program.run(main, __doc__, StudyConfig, aliases={"seeds": "seeds", "match": "match", **running.aliases()},
+                load=load, beside={"running": running.Running})
