@@ -236,7 +236,7 @@ def _meaning(path: str, beside: dict[str, type[Settings]]) -> str:
         return f"short for --config.{path}"
     lines = help_lines(beside[head](), "")
     at = next((i for i, line in enumerate(lines) if line.strip().startswith(f"--.{below}=")), None)
-    return "an option of another engine" if at is None else lines[at + 1].strip()
+    return "an option of another engine" if at is None else lines[at].partition("\n")[2].strip()
 
 
 def _own_flags() -> list:

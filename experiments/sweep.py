@@ -29,8 +29,9 @@ SWEEP_FILE = flags.DEFINE_string("sweep_file", None, "a Python file with get_hyp
                                                      "well, a grid of both")
 SEEDS = flags.DEFINE_integer("seeds", 3, "seeds 0, 1, … of every combination", lower_bound=1)
 MATCH = flags.DEFINE_enum("match", "steps", typing.get_args(field_types(StudyConfig)["match"]),
-                          "what all combinations must have equal. steps: each is the run as its values say, and only "
-                          "they differ; any other match changes something that nobody has swept, steps or size")
+                          "what all combinations must have equal. steps: each is the run that its values say, and "
+                          "nothing else differs; none: nothing, which a sweep of steps needs; any other match changes "
+                          "steps or size, which nobody has swept")
 MAX_CELLS = flags.DEFINE_integer("max_cells", 200, "refuse a sweep of more cells, combinations × seeds", lower_bound=1)
 flags.adopt_module_key_flags(running)
 
