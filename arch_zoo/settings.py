@@ -184,10 +184,15 @@ def override(settings: Settings, changes: Mapping[str, Any]) -> Any:
     (`objective=masked_lm`) resets its options, which longer paths (`objective.rate`) then set. Several variants are
     named as `parts=a,b`, and reached as `parts.0`, `parts.1.rate`, or by name, `parts.b.rate`.
     """
+    return from_dict(type(settings), changed(settings, changes))
+
+
+def changed(settings: Settings, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`override` as the dict that `to_dict` would give: texts are parsed, paths exist, but nothing is checked yet."""
     values, cls = _values(settings), type(settings)
     for path in sorted(changes, key=lambda p: p.count(".")):
         _set(values, cls, path.split("."), changes[path], path)
-    return from_dict(cls, values)
+    return values
 
 
 def _set(values: dict, cls: type, parts: list[str], value: Any, path: str) -> None:

@@ -166,7 +166,7 @@ def load_config(source: str | None, overrides: dict[str, str], config_class: typ
     if source is not None and source.endswith(".json"):
         config = _from_json(source, config_class)
     else:
-        config = config_class() if source is None else _from_file(source)
+        config = config_class() if source is None else call_in_file("config", source, "get_config")
     if not isinstance(config, config_class):
         raise UserError(f"{source}: get_config() returns a {type(config).__name__}; this program needs a "
                         f"{config_class.__name__}")
@@ -183,26 +183,30 @@ def _from_json(source: str, config_class: type[Settings]) -> Settings:
         raise UserError(f"--config={source}: {error}") from None
 
 
-def _from_file(source: str) -> Settings:
+def call_in_file(flag: str, source: str, function: str, *given: Any) -> Any:
+    """What `function(*given)` of a Python file returns, or `function(*given, ARGUMENT)` for source FILE:ARGUMENT.
+
+    UserError, naming the flag or the file, where there is no such file or function or it cannot be called so.
+    """
     path_text, colon, argument = source.partition(":")
     path = pathlib.Path(path_text)
     if not path.is_file():
         siblings = [str(p) for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
-        raise UserError(f"--config={source}: no such file.{did_you_mean(path_text, siblings)}")
+        raise UserError(f"--{flag}={source}: no such file.{did_you_mean(path_text, siblings)}")
     specification = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
     if specification is None:
-        raise UserError(f"--config={source}: not a Python file")
+        raise UserError(f"--{flag}={source}: not a Python file")
     module = importlib.util.module_from_spec(specification)
     try:
         specification.loader.exec_module(module)
-        if not hasattr(module, "get_config"):
-            raise UserError("it defines no get_config()")
-        takes = inspect.signature(module.get_config).parameters
+        if not hasattr(module, function):
+            raise UserError(f"it defines no {function}({'…' if given else ''})")
+        takes = list(inspect.signature(getattr(module, function)).parameters.items())[len(given):]
         if colon and not takes:
-            raise UserError(f"its get_config() takes no argument, {argument!r} was given")
-        if needed := [name for name, one in takes.items() if one.default is one.empty and not argument]:
-            raise UserError(f"it needs an argument behind a colon: --config={path_text}:{needed[0].upper()}")
-        return module.get_config(argument) if colon else module.get_config()
+            raise UserError(f"its {function}() takes no argument, {argument!r} was given")
+        if needed := [name for name, one in takes if one.default is one.empty and not argument]:
+            raise UserError(f"it needs an argument behind a colon: --{flag}={path_text}:{needed[0].upper()}")
+        return getattr(module, function)(*given, *([argument] if colon else []))
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except (SyntaxError, NameError, ImportError, AttributeError, TypeError) as error:
@@ -218,7 +222,8 @@ def _help(about: str, config_class: type[Settings] | None, source: str | None, a
     if config_class is not None:
         lines.append("  --config=FILE[:ARGUMENT]\n        a Python file with get_config(), see configs/; or a run's "
                      "config.json")
-        lines.extend(f"  --{short}=…\n        {_meaning(path, beside)}" for short, path in aliases.items())
+        lines.extend(f"  --{short}=…\n        {_meaning(path, beside)}" for short, path in aliases.items()
+                     if path not in beside)
         lines += ["", f"Fields of the config{f' {source}' if source else ''}, with their values there:"]
         lines += help_lines(load_config(source, {}, config_class), "config")
     return "\n".join(lines)
@@ -231,7 +236,7 @@ def _meaning(path: str, beside: dict[str, type[Settings]]) -> str:
         return f"short for --config.{path}"
     lines = help_lines(beside[head](), "")
     at = next((i for i, line in enumerate(lines) if line.strip().startswith(f"--.{below}=")), None)
-    return "an option of another engine" if at is None else lines[at + 1].strip()
+    return "an option of another engine" if at is None else lines[at].partition("\n")[2].strip()
 
 
 def _own_flags() -> list:

@@ -21,6 +21,8 @@ PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").gl
 SHORTER = {"experiments.train": ["--config.steps=2"],
            "experiments.study": ["--config.base.steps=2", "--seeds=1", "--config.suffixes=2", "--config.pairs=2",
                                  "--config.fine_tuning.examples=16", "--config.fine_tuning.test_examples=16"],
+           "experiments.sweep": ["--config.steps=2", "--seeds=1", "--study.suffixes=2", "--study.pairs=2",
+                                 "--study.fine_tuning.examples=16", "--study.fine_tuning.test_examples=16"],
            "experiments.fine_tune": ["--seeds=1", "--epochs=1", "--examples=32", "--test_examples=8"],
            "pytest": ["-p", "no:cacheprovider"]}
 

@@ -109,13 +109,14 @@ def test_a_bad_value_is_one_line_before_anything_is_written(refused_values, case
 def test_help_lists_flags_and_fields_without_importing_what_training_needs():
     programs = (TRAIN, STUDY, "experiments.report", "experiments.prepare", "experiments.cell", "experiments.zoo",
                 "experiments.convert", "experiments.inspect", "experiments.objectives", "experiments.fine_tune",
-                "experiments.compare")
+                "experiments.compare", "experiments.sweep", "experiments.status", "experiments.reproduce")
     preload = ("arch_zoo.models", "arch_zoo.objectives")
     for program, ended in zip(programs, many([(program, ["--help"]) for program in programs], preload), strict=True):
         assert (ended["code"], ended["err"]) == (0, ""), program
         assert not {"orbax", "tensorboardX", "tensorflow_datasets"} & set(ended["imported"]), program
         assert "Flags:" in ended["out"]
-        assert ("--config.model.depth=4" in ended["out"]) == (program in (TRAIN, "experiments.inspect")), program
+        assert ("--config.model.depth=4" in ended["out"]) == \
+            (program in (TRAIN, "experiments.inspect", "experiments.sweep")), program
         assert ("--config.base.model.depth=4" in ended["out"]) == (program == STUDY), program
 
 
