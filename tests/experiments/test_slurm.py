@@ -302,7 +302,7 @@ def test_four_cells_in_one_array_all_end_with_a_result(cluster, tmp_path):
         assert starts(cell) == 1
     assert len({slurm.place_of(cell).name for cell in study.cells}) == 1
     assert sorted(slurm.place_of(cell).index for cell in study.cells) == [0, 1, 2, 3]
-    [script] = (study.workdir / "slurm").glob("*submission*.sh")
+    [script] = (study.workdir / "slurm").glob("[0-9]*_submission.sh")
     assert "#SBATCH --array=0-3%2\n" in script.read_text()
     assert len(list((study.workdir / "slurm").glob("*result.pkl"))) == 4
     assert (study.workdir / "report.html").exists()
