@@ -16,6 +16,7 @@ from arch_zoo.errors import UserError
 from arch_zoo.files import cache_directory, read_json, write_json_atomic
 from experiments.engines import slurm
 from experiments.engines.slurm import Place, Slurm
+from experiments.studies.progress import StudyProgress
 from tests import slurm_cluster
 from tests.runs import TINY, assert_one_line, assert_same_run, finish, many, start, write_corpus
 
@@ -198,6 +199,15 @@ def test_slurm_is_not_asked_more_often_than_every_few_seconds(stand_ins, cells):
     assert count(stand_ins / "looks") <= before + 1
 
 
+def test_cells_that_wait_have_no_log_yet_and_of_many_the_first_are_shown(cells, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "100")
+    progress = StudyProgress({cell: f"cell {number}" for number, cell in enumerate(cells)}, 0)
+    (cells[1] / "cell.log").write_text("cell 1 step 5/24  loss 3.2\n")
+    progress.running(cells)
+    assert re.search(r"cell 0: waiting +│ cell 1 step 5/24  loss 3.2 +\x1b", capsys.readouterr().out)
+
+
 # --- on a real cluster -------------------------------------------------------------------------------------------
 
 STUDY = """
@@ -242,7 +252,8 @@ class Study:
                         "--engine=slurm", "--cpus=1"]
 
     def start(self, *flags):
-        return start([*self.command, *flags])
+        """Begin it, so that it hears of Ctrl-C: what runs in the background inherits that it is ignored."""
+        return start([*self.command, *flags], preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL))
 
     def cell(self, arm, seed=0):
         return self.workdir / "cells" / arm / f"seed_{seed}"
@@ -310,8 +321,8 @@ def test_four_cells_in_one_array_all_end_with_a_result(cluster, tmp_path):
 
 @pytest.mark.slow
 def test_a_cell_that_is_requeued_preempted_and_out_of_time_ends_as_if_nothing_had_happened(cluster, tmp_path):
-    study = Study(tmp_path, PLAIN, **LONG)
-    runner, cell = study.start("--retries=0"), study.cell("plain")
+    study = Study(tmp_path, PLAIN, seeds=2, **LONG)
+    runner, cell = study.start("--retries=0"), study.cell("plain", seed=1)
     stops = {"requeued by somebody": ("scontrol", "requeue"),
              "told by Slurm that it is preempted": ("scancel", "--signal=TERM"),
              "told by Slurm that its time is nearly over": ("scancel", "--signal=USR2")}
@@ -326,7 +337,7 @@ def test_a_cell_that_is_requeued_preempted_and_out_of_time_ends_as_if_nothing_ha
     ended = finish(runner, timeout=300)
     assert ended.returncode == 0, ended.stderr + ended.stdout
     assert "tried again" not in ended.stdout and not (cell / "failed.json").exists()
-    assert starts(cell) == 4
+    assert starts(cell) == 4 and starts(study.cell("plain")) == 1
     alone = tmp_path / "alone"
     alone.mkdir()
     shutil.copy(cell / "cell.json", alone)
