@@ -19,7 +19,7 @@ TINY = {"model.depth": 1, "model.width": 16, "model.heads": 2, "model.activation
         "data.tokenizer.vocab_size": 340, "data.tokenizer.sentinels": 8, "batch_size": 8, "steps": 24,
         "optimizer.warmup_steps": 2, "log_every": 5, "evaluate_every": 6, "evaluate_batches": 2, "checkpoint_every": 8}
 TIMING = {"train/tokens_per_second", "train/flop_utilisation", "train/data_wait_share", "train_seconds",
-          "compile_seconds", "peak_memory_bytes"}
+          "compile_seconds", "seconds", "peak_memory_bytes"}
 
 
 def write_corpus(path: pathlib.Path, documents: int = 400) -> pathlib.Path:

@@ -257,12 +257,15 @@ _NEVER_BEST = 1e30  # of a checkpoint that was not evaluated; JSON has no infini
 
 
 class _StopOnSignal:
-    """Turns the first Ctrl-C or termination into a flag that is looked at between steps; the second one kills."""
+    """Turns the first Ctrl-C or termination into a flag that is looked at between steps; the second one kills.
+
+    Slurm can be told to announce the end of a job by SIGUSR1 or SIGUSR2.
+    """
 
     def __enter__(self) -> "_StopOnSignal":
         self.asked = False
         self._before = {}
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
             try:
                 self._before[number] = signal.signal(number, self._ask)
             except ValueError:  # not the main thread: signals go elsewhere

@@ -38,7 +38,8 @@ class Engine(Settings):
     """The options of an engine. A subclass is registered in ENGINES, in a file of its own beside this one."""
 
     def crew(self) -> contextlib.AbstractContextManager[Crew]:
-        """Gets ready to work; at the end, whatever still runs is asked to save and stop, and waited for.
+        """Gets ready to work; at the end, whatever still runs is asked to save and stop, and waited for. A system that
+        keeps jobs by itself may keep them, where its `start` finds them again.
 
         UserError where this machine cannot run the engine, saying what is missing.
         """

@@ -9,6 +9,7 @@ from arch_zoo.training.metrics import clock
 from experiments.studies.layout import LOG_FILE
 
 _TAIL = 400  # bytes of a log in which its last line is looked for
+_NARROW = 40  # columns for one cell, at least: of a thousand that wait on a cluster the first few are shown
 
 
 class StudyProgress:
@@ -23,6 +24,7 @@ class StudyProgress:
         """The last line that each running cell has logged, in one line that is written over; nothing in a file."""
         if self._live:
             width = shutil.get_terminal_size().columns
+            cells = cells[:max(1, width // _NARROW)]
             share = width // max(len(cells), 1) - 3
             line = " │ ".join(self._doing(cell)[:share].ljust(share) for cell in cells)
             print(f"\r{line[:width - 1]}\033[K", end="", flush=True)
@@ -46,6 +48,8 @@ class StudyProgress:
     def _doing(self, cell: pathlib.Path) -> str:
         """'LABEL step 20/120  loss …' as the log says it, or the label with what else was logged last."""
         log = cell / LOG_FILE
+        if not log.exists():
+            return f"{self._labels[cell]}: waiting"
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _TAIL))
             lines = file.read().decode(errors="replace").strip().splitlines()
