@@ -44,4 +44,5 @@ def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
                     "pre_trained", {
                         "pre_trained": (75.0, 47.9, 92.0, 84.9, 83.2, 69.8, 81.1, 86.9, 54.4),
                         "with_auxiliary_loss": (74.7, 45.4, 91.3, 82.3, 82.0, 70.3, 81.8, 88.1, 56.0),
-                        "not_pre_trained": (59.9, 18.9, 84.0, 79.4, 30.9, 65.5, 75.7, 71.2, 53.8)}))
+                        "not_pre_trained": (59.9, 18.9, 84.0, 79.4, 30.9, 65.5, 75.7, 71.2, 53.8)},
+                    beside={"SST-2": metric}))

@@ -72,7 +72,7 @@ def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
                            better_arm=better, worse_arm=worse, **how) for text, numbers, better, worse, how in claims),
         paper=PaperTable(
             source=f"{t5}: pre-trained on C4 by denoising, or as a language model (LM), and fine-tuned",
-            columns=COLUMNS, baseline="encoder_decoder",
+            columns=COLUMNS, baseline="encoder_decoder", beside={"GLUE": metric}, deviations={"GLUE": 0.235},
             rows=tuple(PaperRow(arm, dict(zip(COLUMNS, values, strict=True)))
                        for arm, values in (DENOISING | LM if pre_trained else DENOISING).items()),
             note="" if pre_trained else "Ours are trained to translate from scratch: the order of shapes can be "

@@ -158,7 +158,8 @@ REVERSES = "reverses at this scale"
 
 
 def table(source: str, columns: tuple[str, ...], baseline: str, rows: dict[str, tuple[float, ...]],
-          **about: Any) -> PaperTable:
-    """A paper's table from {slug of the arm: its numbers}."""
-    return PaperTable(source=source, columns=columns, baseline=baseline, **about, rows=tuple(
+          lower: bool = False, **about: Any) -> PaperTable:
+    """A paper's table from {slug of the arm: its numbers}; `lower` numbers are better, or higher ones."""
+    better = dict.fromkeys(columns, "lower" if lower else "higher")
+    return PaperTable(source=source, columns=columns, baseline=baseline, better=better, **about, rows=tuple(
         PaperRow(arm, dict(zip(columns, values, strict=True))) for arm, values in rows.items()))

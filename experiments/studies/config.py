@@ -62,7 +62,9 @@ class PaperTable(Settings):
     columns: tuple[str, ...] = setting((), "its columns")
     rows: tuple[PaperRow, ...] = setting((), "its rows, each of an arm of this study")
     baseline: str = setting("", "slug of the arm to which gaps are counted")
-    higher_is_better: bool = setting(True, "in all columns")
+    better: dict[str, str] = setting(dict, "{column: higher or lower}; where it is not said: higher")
+    beside: dict[str, str] = setting(dict, "{column: key of the metric of ours that stands beside it}")
+    deviations: dict[str, float] = setting(dict, "{column: standard deviation of one run, as the paper has it}")
     verified: bool = setting(True, "the numbers were read in the paper, not remembered")
     note: str = setting("", "what else a reader must know")
 
