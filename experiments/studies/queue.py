@@ -91,9 +91,10 @@ class Queue:
                 else:
                     chosen[cell] = lock
         if chosen:
+            failures = [self._failures(cell) for cell in chosen]  # now: a cell that begins removes what says so
             jobs = self._crew.start([cell.directory for cell in chosen], list(chosen.values()))
-            self._taken += [_Taken(cell, job, lock, self._failures(cell), time.monotonic())
-                            for (cell, lock), job in zip(chosen.items(), jobs, strict=True)]
+            self._taken += [_Taken(cell, job, lock, failed_before, time.monotonic()) for (cell, lock), job, failed_before in
+                            zip(chosen.items(), jobs, failures, strict=True)]
 
     def _collect(self) -> bool:
         """Look which jobs have ended; whether any has."""
