@@ -31,10 +31,11 @@ _JOB_FILE, _FOLDER = "slurm.json", "slurm"  # in a cell: which job runs it; in t
 _PAUSE = 4.0    # seconds between two looks at Slurm's queue, for all cells together
 _DELAY = 10.0   # seconds in which a result written on another machine should be seen on this one
 _SETTLE = 5.0   # seconds in which Slurm should know itself that it is ending a job
-_LINGER = 600   # seconds that a job waits for Slurm to end it
+_LINGER = 600   # seconds that a job waits for Slurm to end it, where it cannot ask
 # States of a job that will not run any more: one that is requeued is PENDING again.
 _ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED",
           "REVOKED", "TIMEOUT"}
+_FORGOTTEN = "COMPLETED"  # some minutes after the end of a job Slurm knows nothing of it
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -116,8 +117,8 @@ class Arrays:
         """Submit them as one array, except for those whose job waits or runs already. The locks stay with the runner.
         """
         places = {cell: place for cell in cells if (place := place_of(cell)) is not None}
-        self._states |= jobs_in_queue({place.name for place in places.values()})
-        places = {cell: place for cell, place in places.items() if self._state(place) not in _ENDED}
+        self._states |= (now := jobs_in_queue({place.name for place in places.values()}))
+        places = {cell: place for cell, place in places.items() if now.get(place, _FORGOTTEN) not in _ENDED}
         if places:
             print(f"Slurm has {len(places)} of the cells already; they are watched", flush=True)
         if fresh := [cell for cell in cells if cell not in places]:
@@ -126,16 +127,13 @@ class Arrays:
         self._watched |= set(places.values())
         return [ArrayJob(self, cell, places[cell]) for cell in cells]
 
-    def _state(self, place: Place) -> str:
-        return self._states.get(place, "COMPLETED")  # Slurm forgets a job some minutes after its end
-
     def look(self, place: Place) -> str:
         """The job's state, as it was not longer than some seconds ago, or when Slurm last answered."""
         if time.monotonic() - self._looked > _PAUSE:
             with contextlib.suppress(UserError):  # a controller may be restarted
                 self._states = jobs_in_queue({watched.name for watched in self._watched})
             self._looked = time.monotonic()
-        return self._state(place)
+        return self._states.get(place, _FORGOTTEN)
 
     def ended(self, place: Place) -> None:
         """It is watched no more."""
@@ -193,7 +191,7 @@ class CellJob:
                                            env=environment)
         code = self._child.wait()
         if code == program.INTERRUPTED or -code in _STOP_SIGNALS:
-            self._wait_for_slurm()
+            self._requeue_if_preempted()
         if code:
             raise RuntimeError(f"the cell ended with exit code {code}; see {self.cell / LOG_FILE}")
         return "done"
@@ -209,15 +207,18 @@ class CellJob:
                 os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOWAIT)
         return DelayedSubmission(CellJob(self.cell, self.place))
 
-    def _wait_for_slurm(self) -> None:
-        """Until Slurm kills this job; one that Slurm lets run is requeued at once."""
+    def _requeue_if_preempted(self) -> None:
+        """Returns where Slurm is ending this job; one that it still lets run is requeued, as before the time limit."""
         import submitit
 
         time.sleep(_SETTLE)
-        with contextlib.suppress(UserError):
-            if jobs_in_queue({self.place.name}).get(self.place) == "RUNNING":
-                signal.raise_signal(getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}"))
-        time.sleep(_LINGER)
+        try:
+            state = jobs_in_queue({self.place.name}).get(self.place)
+        except UserError:  # this machine cannot tell: Slurm will kill the job, and requeue it or not
+            time.sleep(_LINGER)
+            return
+        if state == "RUNNING":
+            signal.raise_signal(getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}"))
 
 
 def study_of(cell: pathlib.Path) -> pathlib.Path:
