@@ -36,13 +36,18 @@ def make_ledger(config: RunConfig, vocabulary: Vocabulary) -> Ledger:
     parameters = _abstract_parameters(config, vocab_size, vocabulary)
     sizes = {jax.tree_util.keystr(path): leaf.size for path, leaf in jax.tree_util.tree_leaves_with_path(parameters)}
     objective, length = config.objective, config.data.length
-    forward = objective.forward_flops(config.model, vocab_size, length)
     tokens = config.steps * config.batch_size * length
-    flops_per_token = (1 + BACKWARD) * forward / length
+    flops_per_token = flops_of_training(config, vocab_size)
     non_embedding = sum(size for path, size in sizes.items() if "embedding" not in path.rsplit("[")[-1])
     return Ledger(params=sum(sizes.values()), non_embedding_params=non_embedding,
                   flops_per_token=flops_per_token, flops=flops_per_token * tokens, tokens=tokens,
                   loss_tokens=config.steps * config.batch_size * objective.loss_positions(length), steps=config.steps)
+
+
+def flops_of_training(config: RunConfig, vocab_size: int) -> float:
+    """Operations of training for each token of corpus: `Ledger.flops_per_token`."""
+    length = config.data.length
+    return (1 + BACKWARD) * config.objective.forward_flops(config.model, vocab_size, length) / length
 
 
 def parameter_shapes(config: RunConfig, vocabulary: Vocabulary) -> dict[str, tuple[int, ...]]:

@@ -24,12 +24,14 @@ def table(ablations: Iterable[Ablation]) -> str:
 
 def cost(study: StudyConfig) -> str:
     """Operations of the whole study, in words."""
-    from experiments.studies.plan import make_plan, short
+    from arch_zoo.analysis.ledger import flops_of_training
+    from experiments.studies.plan import short, solve
 
-    ledgers = make_plan(study, nominal_data).ledgers
-    own = {slug: ledgers[slug].flops - sum(ledgers[one].flops for one in study.line_of(slug)[-1:]) for slug in ledgers}
-    trials = len(study.tuning.rates) * study.tuning.share / study.seeds
-    return f"{short(study.seeds * (1 + trials) * sum(own.values()))}FLOPs"
+    runs = solve(study, nominal_data).values()
+    flops = sum(run.steps * run.batch_size * run.data.length
+                * flops_of_training(run, run.model.vocab_size or run.data.tokenizer.vocab_size) for run in runs)
+    trials = len(study.tuning.rates) * study.tuning.share  # of one seed
+    return f"{short((study.seeds + trials) * flops)}FLOPs"
 
 
 def plan(study: StudyConfig) -> str:

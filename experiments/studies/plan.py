@@ -29,13 +29,8 @@ class Plan:
 
 def make_plan(study: StudyConfig, data_of: DataOf) -> Plan:
     """Solve `study.match` against the reference arm; UserError where no solution comes near enough."""
-    configs = study.arm_configs()
-    if study.match == "none":
-        solved, path = configs, "steps"
-    elif study.match == "params":
-        solved, path = _solve_params(study, configs, data_of), f"model.{study.match_params_by}"
-    else:
-        solved, path = _solve_steps(study, configs, data_of), "steps"
+    solved = solve(study, data_of)
+    path = f"model.{study.match_params_by}" if study.match == "params" else "steps"
     compared = {slug: solved[slug] for slug in study.compared}
     refuse_undeclared(compared, (*study.varies, path))
     _refuse_other_shapes(study, solved, data_of)
@@ -62,6 +57,14 @@ def _refuse_other_shapes(study: StudyConfig, configs: dict[str, RunConfig], data
 
 
 # --- what must match, solved -------------------------------------------------------------------------------------
+
+def solve(study: StudyConfig, data_of: DataOf) -> dict[str, RunConfig]:
+    """{slug: run} with the steps, or the sizes, that make the arms match."""
+    configs = study.arm_configs()
+    if study.match == "none":
+        return configs
+    return (_solve_params if study.match == "params" else _solve_steps)(study, configs, data_of)
+
 
 def _solve_steps(study: StudyConfig, configs: dict[str, RunConfig], data_of: DataOf) -> dict[str, RunConfig]:
     """Set the number of steps, and with it the schedule, of every arm that is compared."""

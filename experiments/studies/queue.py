@@ -93,8 +93,9 @@ class Queue:
         if chosen:
             failures = [self._failures(cell) for cell in chosen]  # now: a cell that begins removes what says so
             jobs = self._crew.start([cell.directory for cell in chosen], list(chosen.values()))
-            self._taken += [_Taken(cell, job, lock, failed_before, time.monotonic()) for (cell, lock), job, failed_before in
-                            zip(chosen.items(), jobs, failures, strict=True)]
+            began = time.monotonic()
+            self._taken += [_Taken(cell, job, chosen[cell], before, began)
+                            for cell, job, before in zip(chosen, jobs, failures, strict=True)]
 
     def _collect(self) -> bool:
         """Look which jobs have ended; whether any has."""

@@ -105,7 +105,7 @@ def test_the_best_rate_on_trial_is_taken_and_one_that_diverged_is_not(tmp_path):
     assert resolved(home, read_json(home / "cell.json")).optimizer == OptimizerConfig(learning_rate=1e-3)
     for rate in ("0.0001", "0.001"):
         write_json_atomic(tmp_path / "tuning" / "a" / f"rate_{rate}" / "result.json", {"evaluation_loss": None})
-    with pytest.raises(UserError, match="the loss did not stay finite at any of the learning rates 0.0001, 0.001, 0.01"):
+    with pytest.raises(UserError, match="did not stay finite at any of the learning rates 0.0001, 0.001, 0.01"):
         resolved(home, read_json(home / "cell.json"))
 
 
