@@ -7,6 +7,8 @@
 --data names a folder with the protocol's data; without it built-in data stands in at bench scale, and TFDS's at others.
 """
 
+import pathlib
+
 from absl import flags
 
 from arch_zoo.errors import UserError
@@ -18,6 +20,8 @@ from experiments.studies.config import StudyConfig
 TABLE = flags.DEFINE_string("table", None, "which ablation: the paper and its table; none lists them")
 SCALE = flags.DEFINE_string("scale", "bench", "bench: minutes on two cores; gpu: half an hour on one; paper: its own")
 DATA = flags.DEFINE_string("data", None, "folder with the text, pairs or labelled texts of the protocol")
+
+PAGE = flags.DEFINE_string("page", None, "folder for a short page about what was found, with a plot: docs/ablations")
 
 
 def main(asked: running.Asked, arguments: list[str]) -> int | None:
@@ -31,7 +35,12 @@ def main(asked: running.Asked, arguments: list[str]) -> int | None:
     if running.DRY_RUN.value:
         print(listing.plan(study))
         return None
-    return running.run_study(study, asked.running)
+    code = running.run_study(study, asked.running)
+    if PAGE.value is not None:
+        from experiments.ablations.page import write_page
+
+        print(f"page: {write_page(pathlib.Path(running.WORKDIR.value), pathlib.Path(PAGE.value), TABLE.value)}")
+    return code
 
 
 def load(source: str | None, overrides: dict[str, str], config_class: type) -> running.Asked:

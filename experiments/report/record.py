@@ -137,7 +137,7 @@ def load_study(workdir: pathlib.Path) -> Study:
     path = workdir / STUDY_FILE
     if not path.is_file():
         raise UserError(f"{workdir}: not the directory of a study or a run (it has no study.json)")
-    record = read_json(path)
+    record = {key: value for key, value in read_json(path).items() if value is not None}
     needed = ("arms", "seeds", "cells", "metrics", "reference", "configs", "ledger")
     missing = [key for key in needed if key not in record]
     if missing:

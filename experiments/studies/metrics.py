@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from arch_zoo.config import DataConfig, EvaluationConfig
+from arch_zoo.config import DataConfig, EvaluationConfig, RunConfig
 from arch_zoo.data.labelled.task import Example, Kind, Labelled
+from arch_zoo.data.prepare import Data
 from arch_zoo.data.python_docs import classification_examples
 from arch_zoo.errors import UserError
-from arch_zoo.evaluation.bits_per_byte import bits_per_byte, suffix_windows
+from arch_zoo.evaluation.bits_per_byte import bits_per_byte, optimum_bits_per_byte, suffix_windows
 from arch_zoo.evaluation.likelihood import Scorer
 from arch_zoo.evaluation.minimal_pairs import make_pairs, preferences, read_pairs
 from arch_zoo.fine_tuning.learning import fine_tune
@@ -187,6 +188,17 @@ def describe(evaluation: EvaluationConfig, data: DataConfig) -> list[dict[str, A
                         f"Known: {', '.join(GROUPS)}")
     return [*(entry for name in evaluation.metrics for entry in GROUPS[name].describe(evaluation, data)),
             *(loss.describe() for loss in losses(evaluation).values()), *_of_tasks(evaluation)]
+
+
+def optimum(evaluation: EvaluationConfig, base: RunConfig, data: Data) -> dict[str, float]:
+    """{key: the best value that any model could have} where the corpus knows it: synthetic ones do."""
+    if "bits_per_byte" not in evaluation.metrics or data.corpus is None:
+        return {}
+    windows = suffix_windows(data.stores["test"], base.data.length, evaluation.suffixes)
+    try:
+        return {"bits_per_byte": optimum_bits_per_byte(data.corpus, data.tokenizer, windows)}
+    except Undefined:
+        return {}
 
 
 def _of_tasks(evaluation: EvaluationConfig) -> list[dict[str, Any]]:

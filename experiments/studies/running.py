@@ -96,7 +96,7 @@ def _planned_cells(study: StudyConfig, workdir: pathlib.Path, data_of) -> list:
     """The study's cells, written to their directories; a resumed study keeps its plan."""
     from arch_zoo.training.workdir import claim, describe_environment
     from experiments.studies.cells import write_cells
-    from experiments.studies.metrics import describe
+    from experiments.studies.metrics import describe, optimum
     from experiments.studies.plan import ledger_text, make_plan, study_record
 
     with claim(workdir, study, patience=_PATIENCE):
@@ -104,9 +104,9 @@ def _planned_cells(study: StudyConfig, workdir: pathlib.Path, data_of) -> list:
             plan = make_plan(study, data_of)
             print(ledger_text(plan), flush=True)
             metrics = describe(study.evaluation, study.base.data)
-            write_json_atomic(workdir / STUDY_FILE,
-                              study_record(study, plan, describe_environment(data_of(study.base)), program.command(),
-                                           metrics))
+            data = data_of(study.base)
+            record = study_record(study, plan, describe_environment(data), program.command(), metrics)
+            write_json_atomic(workdir / STUDY_FILE, {**record, "optimum": optimum(study.evaluation, study.base, data)})
         return write_cells(study, workdir, read_json(workdir / STUDY_FILE))
 
 

@@ -1,0 +1,34 @@
+"""A short page about a finished ablation, for a repository: the answer beside the paper's, and the command."""
+
+import pathlib
+
+from arch_zoo.files import write_bytes_atomic, write_text_atomic
+from arch_zoo.training.metrics import clock
+from experiments.report import config_tables, tables
+from experiments.report.content import gather
+from experiments.report.figures import draw_plots
+from experiments.report.findings import answer, find
+from experiments.report.page import TEMPLATES
+from experiments.report.paper import paper_table
+from experiments.report.record import load_study
+from experiments.templates import environment
+
+_HERE = pathlib.Path(__file__).parent
+
+
+def write_page(workdir: pathlib.Path, folder: pathlib.Path, table: str) -> pathlib.Path:
+    """TABLE.md and TABLE.png in `folder`, from the directory of a study; returns the page."""
+    content = gather(find(load_study(workdir)))
+    study, name = content.findings.study, table.replace(".", "_", 1)
+    if plots := draw_plots(content):
+        write_bytes_atomic(folder / f"{name}.png", plots["metrics"]["png"])
+    seconds = sum(cell.result["seconds"] for cell in study.cells.values() if cell.done)
+    text = environment(_HERE, TEMPLATES, escape=False).get_template("page_in_docs.md.jinja").render(
+        record={"question": "", "stand_in": "", **study.record}, study=study, answer=answer(content.findings),
+        problems=study.unfinished(), results=tables.results_table(content.findings), judged=content.findings.claims,
+        paper=[(column, paper_table(content.findings, column)) for column in content.paper
+               if column.metric is not None],
+        claims=tables.claims_table(content.findings), ledger=config_tables.ledger_table(study),
+        wall=clock(seconds), plot=f"{name}.png" if plots else None)
+    write_text_atomic(folder / f"{name}.md", text)
+    return folder / f"{name}.md"
