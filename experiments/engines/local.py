@@ -6,18 +6,20 @@ import dataclasses
 import os
 import pathlib
 import signal
-import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 
 from arch_zoo.machine import usable_cores
 from arch_zoo.settings import setting
 from experiments.engines.base import ENGINES, Engine
+from experiments.engines.fork_server import ForkServer
 from experiments.environment import fast_environment
 from experiments.studies.layout import LOG_FILE
 
 _CORES = "ARCH_ZOO_CORES"
 _PR_SET_PDEATHSIG = 1
+_PAUSE = 0.05  # seconds between two looks at processes that are to end
 
 
 @ENGINES.register("local")
@@ -44,6 +46,7 @@ class Processes:
         count = min(max_parallel, len(cores))
         self._free = [_share(i, count, cores, gpus) for i in range(count)]
         self._running: list[Process] = []
+        self._server: ForkServer | None = None
 
     def room(self) -> int:
         """Free shares."""
@@ -51,40 +54,46 @@ class Processes:
 
     def start(self, cells: Sequence[pathlib.Path], locks: Sequence[int]) -> "list[Process]":
         """One process for each, on the next free shares."""
-        started = [Process(cell, lock, self._free.pop(0), self._ended)
-                   for cell, lock in zip(cells, locks, strict=True)]
+        if self._server is None:
+            self._server = ForkServer(fast_environment() | {"PYTHONUNBUFFERED": "1"})
+        started = []
+        for cell, lock in zip(cells, locks, strict=True):
+            share = self._free.pop(0)
+            pid = self._server.start("experiments.cell", [f"--workdir={cell}"], share, cell / LOG_FILE, lock)
+            started.append(Process(pid, share, self))
         self._running += started
         return started
 
-    def _ended(self, process: "Process") -> None:
-        self._running.remove(process)
-        self._free.append(process.share)
+    def exit_code(self, process: "Process") -> int | None:
+        """Of one that runs; once it has ended its share is free."""
+        code = self._server.exit_code(process.pid)
+        if code is not None and process in self._running:
+            self._running.remove(process)
+            self._free.append(process.share)
+        return code
 
     def stop(self) -> None:
-        """On Ctrl-C they save and stop; if this process is killed they are told to by the kernel (`settle_in`)."""
-        for process in self._running:
-            process.popen.send_signal(signal.SIGTERM)
-        for process in self._running:
-            process.popen.wait()
+        """On Ctrl-C they save and stop; if this process is killed they are told to by the server, or by the kernel."""
+        if self._server is None:
+            return
+        for process in list(self._running):
+            os.kill(process.pid, signal.SIGTERM)
+        while any(self.exit_code(process) is None for process in list(self._running)):
+            time.sleep(_PAUSE)
+        self._server.close()
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class Process:
     """One cell's process."""
 
-    def __init__(self, cell: pathlib.Path, lock: int, share: dict[str, str], ended):
-        self.share, self._ended, self._code = share, ended, None
-        environment = fast_environment() | {"PYTHONUNBUFFERED": "1"} | share
-        with open(cell / LOG_FILE, "ab") as log:
-            self.popen = subprocess.Popen([sys.executable, "-m", "experiments.cell", f"--workdir={cell}"], stdout=log,
-                                          stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
-                                          pass_fds=[lock])
+    pid: int
+    share: dict[str, str]
+    processes: Processes
 
     def exit_code(self) -> int | None:
-        """As `Job.exit_code`; once it has ended its share is free."""
-        if self._code is None and (code := self.popen.poll()) is not None:
-            self._code = code
-            self._ended(self)
-        return self._code
+        """As `Job.exit_code`."""
+        return self.processes.exit_code(self)
 
 
 def usable_gpus() -> list[str]:
@@ -110,4 +119,6 @@ def settle_in() -> None:
     """In a cell's process, before JAX starts its threads: keep to the given cores, and do not outlive the study."""
     if _CORES in os.environ and sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() == 1:  # it was gone before the kernel was asked to tell of it
+            sys.exit(1)
         os.sched_setaffinity(0, map(int, os.environ[_CORES].split(",")))

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from arch_zoo.files import cache_directory, read_json
+from experiments.studies.layout import LOG_FILE
 from tests.runs import TINY, finish, start, write_corpus
 
 KILLS = int(os.environ.get("ARCH_ZOO_KILLS", "6"))
@@ -35,15 +36,15 @@ def results(workdir: pathlib.Path) -> dict[str, dict]:
 
 
 def processes_of(workdir: pathlib.Path) -> list[int]:
-    """The processes that work on cells of this study."""
+    """The processes that work on cells of this study: those that write to a cell's log."""
     found = []
-    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    for output in pathlib.Path("/proc").glob("[0-9]*/fd/1"):
         try:
-            words = path.read_bytes().decode().split("\0")
-        except OSError:  # it has ended
+            log = pathlib.Path(os.readlink(output))
+        except OSError:  # it has ended, or is not ours
             continue
-        if "experiments.cell" in words and any(str(workdir) in word for word in words):
-            found.append(int(path.parent.name))
+        if log.name == LOG_FILE and workdir in log.parents:
+            found.append(int(output.parts[2]))
     return found
 
 
