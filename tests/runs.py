@@ -10,7 +10,12 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from arch_zoo.files import cache_directory, read_json, write_text_atomic
+from arch_zoo.config import RunConfig
+from arch_zoo.data.prepare import prepare_data
+from arch_zoo.files import cache_directory, read_json, write_json_atomic, write_text_atomic
+from arch_zoo.settings import override
+from arch_zoo.training import loop
+from arch_zoo.training.workdir import RESULT_FILE, claim
 from experiments.environment import fast_environment
 from tests.xla import QUICK_TO_COMPILE, simulated_devices
 
@@ -72,6 +77,19 @@ def train(flags: list[str], devices: int = 1) -> subprocess.CompletedProcess:
     return finish(start(["-m", "experiments.train", *flags], devices))
 
 
+def trained(corpus: pathlib.Path | str, workdir: pathlib.Path, **changes) -> pathlib.Path:
+    """The directory of a tiny run, trained in this process, for tests of what comes after it.
+
+    `changes` are those of `tiny_flags`.
+    """
+    cache = cache_directory(None) / "test_runs"
+    values = TINY | {"data.corpus": str(corpus), "data.cache_dir": str(cache), "devices": 1}
+    config = override(RunConfig(), values | {name.replace("__", "."): value for name, value in changes.items()})
+    with claim(workdir, config):
+        write_json_atomic(workdir / RESULT_FILE, loop.train(config, prepare_data(config.data, config.require), workdir))
+    return workdir
+
+
 def final_state(workdir: pathlib.Path) -> dict[str, np.ndarray]:
     """The arrays of the newest checkpoint, by path."""
     steps = [int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit()]
@@ -107,7 +125,7 @@ def many(commands: list[tuple[str, list[str]]], preload: tuple[str, ...] = (), d
     """Run (module, arguments) each in a fork of one process; see tests/many.py for what comes back."""
     task = {"preload": preload, "commands": [{"module": m, "arguments": a} for m, a in commands]}
     process = start(["-m", "tests.many"], devices, stdin=subprocess.PIPE)
-    out, err = process.communicate(json.dumps(task), timeout=300)
+    out, err = process.communicate(json.dumps(task), timeout=600)
     assert process.returncode == 0, err
     return json.loads(out)
 

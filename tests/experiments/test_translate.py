@@ -4,9 +4,9 @@ import pytest
 import sacrebleu
 
 from tests.data.test_parallel_text import make_pairs, write_two
-from tests.runs import ASKING, TRAINING, assert_one_line, many, tiny_flags, write_corpus
+from tests.runs import ASKING, assert_one_line, many, trained, write_corpus
 
-TRAIN, TRANSLATE, GENERATE = "experiments.train", "experiments.translate", "experiments.generate"
+TRANSLATE, GENERATE = "experiments.translate", "experiments.generate"
 SHORT = {"steps": 8, "checkpoint_every": 8, "evaluate_every": 8}
 
 WORKING = {
@@ -45,11 +45,9 @@ def ended(tmp_path_factory):
         (home / name).write_text("".join(pair[side] + "\n" for pair in pairs[:count]))
     (home / "empty.txt").write_text("\n")
     (home / "binary.txt").write_bytes(b"a\0b\n")
-    trained = many([
-        (TRAIN, [*tiny_flags(corpus, home / "pairs", **SHORT | {"data.length": 64}),
-                 "--config.model.architecture=encoder_decoder", "--config.objective=translation"]),
-        (TRAIN, tiny_flags(write_corpus(home / "corpus.txt"), home / "gpt", **SHORT))], TRAINING)
-    assert [one["code"] for one in trained] == [0, 0], [one["err"] for one in trained]
+    trained(corpus, home / "pairs", **SHORT, data__length=64, model__architecture="encoder_decoder",
+            objective="translation")
+    trained(write_corpus(home / "corpus.txt"), home / "gpt", **SHORT)
 
     def command(run, arguments, program=TRANSLATE):
         return program, [*([] if run is None else [f"--workdir={home / run}"]),
