@@ -1,7 +1,8 @@
 """Run many command lines of a program, each in a fork of one process: an import is paid once, not for each.
 
-Reads JSON {"preload": [modules], "commands": [{"module": …, "arguments": […]}]} from standard input; writes a JSON list
-of {"code", "out", "err", "imported"}, where "imported" are the packages that the process had at its end.
+Reads JSON {"preload": [modules, or "module:function" to be called], "commands": [{"module": …, "arguments": […]}]} from
+standard input; writes a JSON list of {"code", "out", "err", "imported"}, where "imported" are the packages that the
+process had at its end.
 """
 
 import importlib
@@ -54,5 +55,8 @@ def _become(module: str, arguments: list[str], note: int) -> None:
 if __name__ == "__main__":
     task = json.load(sys.stdin)
     for name in task["preload"]:
-        importlib.import_module(name)
+        module, _, function = name.partition(":")
+        loaded = importlib.import_module(module)
+        if function:
+            getattr(loaded, function)()
     json.dump([in_fork(c["module"], c["arguments"]) for c in task["commands"]], sys.stdout)

@@ -10,7 +10,12 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from arch_zoo.files import cache_directory, read_json, write_text_atomic
+from arch_zoo.config import RunConfig
+from arch_zoo.data.prepare import prepare_data
+from arch_zoo.files import cache_directory, read_json, write_json_atomic, write_text_atomic
+from arch_zoo.settings import override
+from arch_zoo.training import loop
+from arch_zoo.training.workdir import RESULT_FILE, claim
 from experiments.environment import fast_environment
 from tests.xla import QUICK_TO_COMPILE, simulated_devices
 
@@ -18,6 +23,12 @@ ROOT = pathlib.Path(__file__).parent.parent
 TINY = {"model.depth": 1, "model.width": 16, "model.heads": 2, "model.activation": "relu", "data.length": 16,
         "data.tokenizer.vocab_size": 340, "data.tokenizer.sentinels": 8, "batch_size": 8, "steps": 24,
         "optimizer.warmup_steps": 2, "log_every": 5, "evaluate_every": 6, "evaluate_batches": 2, "checkpoint_every": 8}
+# For `many`: what nearly every training imports, and what programs do that ask a trained run.
+TRAINING = ("arch_zoo.training.loop", "arch_zoo.training.metrics:event_writer", "experiments.studies.plan",
+            "jaxlib.mlir.dialects.mhlo", "arch_zoo.models.single_stack", "arch_zoo.objectives.masked_lm")
+ASKING = ("arch_zoo.training.trained", "arch_zoo.training.checkpoints", "arch_zoo.fine_tuning.seeds",
+          "arch_zoo.tasks.base", "arch_zoo.generation.texts", "jaxlib.mlir.dialects.mhlo", "rich.console",
+          "arch_zoo.models.single_stack", "arch_zoo.objectives.masked_lm")
 TIMING = {"train/tokens_per_second", "train/flop_utilisation", "train/data_wait_share", "train_seconds",
           "compile_seconds", "seconds", "peak_memory_bytes"}
 
@@ -66,6 +77,19 @@ def train(flags: list[str], devices: int = 1) -> subprocess.CompletedProcess:
     return finish(start(["-m", "experiments.train", *flags], devices))
 
 
+def trained(corpus: pathlib.Path | str, workdir: pathlib.Path, **changes) -> pathlib.Path:
+    """The directory of a tiny run, trained in this process, for tests of what comes after it.
+
+    `changes` are those of `tiny_flags`.
+    """
+    cache = cache_directory(None) / "test_runs"
+    values = TINY | {"data.corpus": str(corpus), "data.cache_dir": str(cache), "devices": 1}
+    config = override(RunConfig(), values | {name.replace("__", "."): value for name, value in changes.items()})
+    with claim(workdir, config):
+        write_json_atomic(workdir / RESULT_FILE, loop.train(config, prepare_data(config.data, config.require), workdir))
+    return workdir
+
+
 def final_state(workdir: pathlib.Path) -> dict[str, np.ndarray]:
     """The arrays of the newest checkpoint, by path."""
     steps = [int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit()]
@@ -101,7 +125,7 @@ def many(commands: list[tuple[str, list[str]]], preload: tuple[str, ...] = (), d
     """Run (module, arguments) each in a fork of one process; see tests/many.py for what comes back."""
     task = {"preload": preload, "commands": [{"module": m, "arguments": a} for m, a in commands]}
     process = start(["-m", "tests.many"], devices, stdin=subprocess.PIPE)
-    out, err = process.communicate(json.dumps(task), timeout=300)
+    out, err = process.communicate(json.dumps(task), timeout=600)
     assert process.returncode == 0, err
     return json.loads(out)
 

@@ -16,7 +16,7 @@ from arch_zoo.fine_tuning.inputs import text_batch
 from arch_zoo.objectives.base import Undefined
 from arch_zoo.training.loop import Setup
 from tests.foreign_tokenizers import checkpoint
-from tests.runs import assert_one_line, many, tiny_flags, write_corpus
+from tests.runs import TRAINING, assert_one_line, many, tiny_flags, write_corpus
 
 pytest.importorskip("tokenizers", reason="the library tokenizers is not installed")
 KINDS = ("gpt2", "bert_uncased", "t5")
@@ -74,7 +74,7 @@ def test_runs_train_and_evaluate_and_what_a_tokenizer_lacks_stops_them_before_th
     nothing = {"data__cache_dir": home / "never"}
     commands = [*(flags(f"run_{kind}", kind, **changes) for kind, changes in RUNS.items()),
                 *(flags("refused", kind, **changes, **nothing) for kind, changes in refused.items())]
-    ended = many(commands, preload=("arch_zoo.training.loop", "experiments.studies.plan", "tensorboardX"))
+    ended = many(commands, TRAINING)
     for process, kind in zip(ended, RUNS, strict=False):
         assert process["code"] == 0, process["err"]
         result = read_json(home / f"run_{kind}" / "result.json")

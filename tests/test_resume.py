@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from tests.runs import (
+    TRAINING,
     assert_same_run,
     final_state,
     finish,
+    many,
     metrics_of,
     start,
     tiny_flags,
@@ -46,66 +48,78 @@ def corpus(tmp_path_factory):
 def uninterrupted(corpus, tmp_path_factory):
     """{name of a run: its directory}."""
     directories = {name: tmp_path_factory.mktemp(name) / "run" for name in RUNS}
-    processes = [start(["-m", "experiments.train", *tiny_flags(corpus, directories[name], **RUNS[name])])
-                 for name in RUNS]
-    for process in processes:
-        ended = finish(process)
-        assert ended.returncode == 0, ended.stderr
+    assert_well(trained(corpus, {name: (directories[name], RUNS[name]) for name in RUNS}))
     return directories
 
 
-def stopped(number: str, moment: list[str], flags: list[str]):
-    """Train until the moment (see tests/stop_at.py), at which the process gets the signal."""
-    return finish(start(["-m", "tests.stop_at", number, *moment, "--", *flags]))
+def trained(corpus, cases):
+    """{name: how the program ended} for {name: (workdir, changes)}, one after the other."""
+    commands = [("experiments.train", tiny_flags(corpus, workdir, **changes)) for workdir, changes in cases.values()]
+    return dict(zip(cases, many(commands, TRAINING), strict=True))
 
 
-def test_killed_in_training_in_saving_and_in_deleting(corpus, uninterrupted, tmp_path):
-    flags = tiny_flags(corpus, tmp_path / "run", **RUNS["decoder"])
-    moments = {  # what was about to happen at the kill, and at which step the next process may resume
-        "the first files of a checkpoint": ([f"open {HALF_WRITTEN}/notes.orbax-checkpoint-tmp/metadata"], {8}),
-        "a whole checkpoint gets its name": ([f"os.rename {HALF_WRITTEN}"], {8}),
-        "a step, with a save in the background": (["step 13"], {8, 16}),
-        "an old checkpoint is half deleted": (["shutil.rmtree checkpoints/8", "os.remove "], {24}),
-    }
-    resumable = set()
-    for what, (moment, next_resumable) in moments.items():
-        killed = stopped("SIGKILL", moment, flags)
-        assert killed.returncode == -signal.SIGKILL, (what, killed.stderr)
-        assert resumed_at(killed) in resumable or not resumable, what
-        assert not (tmp_path / "run" / "result.json").exists()
-        resumable = next_resumable
-    assert any((tmp_path / "run" / "checkpoints" / "8").iterdir()), "the last kill came too late"
-    ended = train(flags)
-    assert ended.returncode == 0, ended.stderr
-    assert resumed_at(ended) in resumable
-    assert_same_run(tmp_path / "run", uninterrupted["decoder"])
+def assert_well(ended):
+    assert {name: one["code"] for name, one in ended.items()} == dict.fromkeys(ended, 0), ended
 
 
-def test_killed_in_a_mixture_and_after_its_schedule_switched(corpus, uninterrupted, tmp_path):
-    flags = tiny_flags(corpus, tmp_path / "run", **RUNS["schedule"])
-    for moment in ("step 10", "step 10"):  # of each process: at steps 10 and 18
-        assert stopped("SIGKILL", [moment], flags).returncode == -signal.SIGKILL
-    ended = train(flags)
-    assert ended.returncode == 0, ended.stderr
-    assert_same_run(tmp_path / "run", uninterrupted["schedule"])
+# What was about to happen when the run was killed, one time after the other (see tests/stop_at.py).
+MOMENTS = {
+    "decoder": {
+        "the first files of a checkpoint": [f"open {HALF_WRITTEN}/notes.orbax-checkpoint-tmp/metadata"],
+        "a whole checkpoint gets its name": [f"os.rename {HALF_WRITTEN}"],
+        "a step, with a save in the background": ["step 13"],
+        "an old checkpoint is half deleted": ["shutil.rmtree checkpoints/8", "os.remove "]},
+    "schedule": {"before the switch": ["step 10"], "after it": ["step 10"]},  # of each process: at steps 10 and 18
+    "encoder": {"the second batch of the evaluation at step 12": ["evaluation 6"]}}
 
 
-def resumed_at(process):
+@pytest.fixture(scope="module")
+def killed(corpus, tmp_path_factory):
+    """{name of a run: (its directory, {moment: how the process ended that was killed at it})}."""
+    directories = {name: tmp_path_factory.mktemp(f"{name}_killed") / "run" for name in MOMENTS}
+    commands = {(name, what): ("tests.stop_at", ["SIGKILL", *moment, "--",
+                                                 *tiny_flags(corpus, directories[name], **RUNS[name])])
+                for name, moments in MOMENTS.items() for what, moment in moments.items()}
+    ended = dict(zip(commands, many(list(commands.values()), TRAINING), strict=True))
+    for key, one in ended.items():
+        assert one["code"] == -signal.SIGKILL, (key, one["err"])
+    return {name: (directories[name], {what: ended[name, what] for what in moments})
+            for name, moments in MOMENTS.items()}
+
+
+def test_killed_in_training_in_saving_and_in_deleting(corpus, uninterrupted, killed):
+    workdir, ended = killed["decoder"]
+    assert not (workdir / "result.json").exists()
+    assert any((workdir / "checkpoints" / "8").iterdir()), "the last kill came too late"
+    ended |= trained(corpus, {"at the end": (workdir, RUNS["decoder"])})
+    assert ended["at the end"]["code"] == 0, ended["at the end"]["err"]
+    # At which step each process could go on after the kill of the one before it.
+    for (what, one), resumable in zip(ended.items(), ({None}, {8}, {8}, {8, 16}, {24}), strict=True):
+        assert resumed_at(one["err"]) in resumable, what
+    assert_same_run(workdir, uninterrupted["decoder"])
+
+
+def test_killed_in_a_mixture_and_after_its_schedule_switched(corpus, uninterrupted, killed):
+    workdir, _ = killed["schedule"]
+    assert_well(trained(corpus, {"schedule": (workdir, RUNS["schedule"])}))
+    assert_same_run(workdir, uninterrupted["schedule"])
+
+
+def resumed_at(err: str):
     """The step at which a process says that it resumed; None where it began at the beginning."""
-    match = re.search(r"resuming at step (\d+) of 24", process.stderr)
+    match = re.search(r"resuming at step (\d+) of 24", err)
     return match and int(match[1])
 
 
-def test_killed_in_evaluation_and_at_random(corpus, uninterrupted, tmp_path):
-    flags = tiny_flags(corpus, tmp_path / "run", **RUNS["encoder"])
-    killed = stopped("SIGKILL", ["evaluation 6"], flags)  # the second batch of the evaluation at step 12
-    assert killed.returncode == -signal.SIGKILL
-    assert [line["step"] for line in metrics_of(tmp_path / "run") if "eval/loss" in line] == [6, 8]
-    evaluated = [line for line in metrics_of(tmp_path / "run") if "eval/loss" in line]
+def test_killed_in_evaluation_and_at_random(corpus, uninterrupted, killed):
+    workdir, _ = killed["encoder"]
+    evaluated = [line for line in metrics_of(workdir) if "eval/loss" in line]
+    assert [line["step"] for line in evaluated] == [6, 8]
     for line in evaluated:
         parts = line["eval/loss_vocabulary"] + line["eval/loss_sentence"]
         assert line["eval/loss"] == pytest.approx(parts, rel=0.01) and line["eval/loss_sentence"] < 1.5
         assert 0 < line["eval/accuracy_sentence"] < 1 and line["eval/loss_tokens"] > 50
+    flags = tiny_flags(corpus, workdir, **RUNS["encoder"])
     for _ in range(2):
         process, delay = start(["-m", "experiments.train", *flags]), random.uniform(0, 1.0)
         while "compiled" not in (line := process.stderr.readline()):
@@ -115,18 +129,18 @@ def test_killed_in_evaluation_and_at_random(corpus, uninterrupted, tmp_path):
         process.communicate()
     ended = train(flags)
     assert ended.returncode == 0, f"after a kill {delay:.3f} s into training: {ended.stderr}"
-    assert_same_run(tmp_path / "run", uninterrupted["encoder"])
+    assert_same_run(workdir, uninterrupted["encoder"])
 
 
 @pytest.mark.slow
 def test_what_a_generator_draws_is_drawn_again(corpus, tmp_path):
     changes = {"model__architecture": "encoder_only", "objective": "electra", "model__discriminator": True,
                "model__vocabulary_head": False, "model__residual_dropout": 0.1}
-    ended = train(tiny_flags(corpus, tmp_path / "whole", **changes))
-    assert ended.returncode == 0, ended.stderr
     flags = tiny_flags(corpus, tmp_path / "run", **changes)
-    assert stopped("SIGKILL", ["step 13"], flags).returncode == -signal.SIGKILL
-    assert train(flags).returncode == 0
+    whole, killed, resumed = many([
+        ("experiments.train", tiny_flags(corpus, tmp_path / "whole", **changes)),
+        ("tests.stop_at", ["SIGKILL", "step 13", "--", *flags]), ("experiments.train", flags)], TRAINING)
+    assert (whole["code"], killed["code"], resumed["code"]) == (0, -signal.SIGKILL, 0), resumed["err"]
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
@@ -146,14 +160,14 @@ def test_what_slurm_sends_before_the_end_of_a_job_saves_and_stops(corpus, number
 
 def test_stopped_on_one_device_and_resumed_on_two(corpus, uninterrupted, tmp_path):
     flags = tiny_flags(corpus, tmp_path / "run", **RUNS["decoder"])
-    interrupted = stopped("SIGINT", ["step 13"], flags)
+    interrupted = finish(start(["-m", "tests.stop_at", "SIGINT", "step 13", "--", *flags]))
     assert interrupted.returncode == 130
     last_line = interrupted.stderr.strip().splitlines()[-1]
     assert last_line == ("stop_at: stopped at step 13 of 24, which is saved; the same command goes on from here")
     assert not (tmp_path / "run" / "result.json").exists()
     ended = train(flags, devices=2)
     assert ended.returncode == 0, ended.stderr
-    assert resumed_at(ended) == 13
+    assert resumed_at(ended.stderr) == 13
     assert json.loads((tmp_path / "run" / "environment.json").read_text())["devices"] == 2
     ours, theirs = final_state(tmp_path / "run"), final_state(uninterrupted["decoder"])
     for name, value in theirs.items():

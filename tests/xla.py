@@ -6,7 +6,7 @@ import importlib.metadata
 # time, the suite takes a tenth of the time when nothing is cached. A flag that XLA does not know ends the process.
 QUICK_TO_COMPILE = ["--xla_backend_optimization_level=0"]
 if importlib.metadata.version("jaxlib").startswith("0.10."):
-    QUICK_TO_COMPILE.append("--xla_cpu_use_fusion_emitters=false")
+    QUICK_TO_COMPILE += ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"]
 
 
 def simulated_devices(count: int) -> str:

@@ -11,8 +11,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.optimize
-import scipy.stats
+import scipy  # it loads scipy.stats, a second or two, when that is first used: many programs only format numbers
 
 SIGNIFICANCE = 0.05  # two-sided, after correction for the number of comparisons
 _SAME = 1e-9         # differences closer than this, relative to the values, count as equal: they are rounding

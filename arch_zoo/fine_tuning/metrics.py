@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import scipy.stats
+import scipy  # it loads scipy.stats when that is first used
 
 _RESAMPLES = 200
 

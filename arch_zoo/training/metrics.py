@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import sys
 import time
 from typing import Any
 
@@ -15,12 +16,10 @@ class MetricsWriter:
     """One JSON object a logged step, appended and flushed; resuming drops what lies beyond the restored step."""
 
     def __init__(self, workdir: pathlib.Path, resume_step: int):
-        from tensorboardX import SummaryWriter  # slow to import, and only runs write events
-
         self._path = workdir / METRICS_FILE
         _drop_beyond(self._path, resume_step)
         self._file = open(self._path, "a", encoding="utf-8")
-        self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=resume_step + 1)
+        self._events = event_writer()(str(workdir / "tensorboard"), purge_step=resume_step + 1)
 
     def write(self, step: int, values: dict[str, float | int]) -> None:
         """Append `values` under the number of steps done."""
@@ -37,6 +36,22 @@ class MetricsWriter:
         """Flush and close both files."""
         self._file.close()
         self._events.close()
+
+
+def event_writer() -> type:
+    """tensorboardX's SummaryWriter: imported here since only runs write events, and without torch.
+
+    It would load all of torch, where that is installed, only to recognise its tensors: seconds of every start.
+    """
+    hidden = "torch" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None  # an import of it fails as where it is not installed
+    try:
+        from tensorboardX import SummaryWriter
+    finally:
+        if hidden:
+            del sys.modules["torch"]
+    return SummaryWriter
 
 
 def part_values(prefix: str, sums: list[dict[str, float]]) -> dict[str, float]:

@@ -5,10 +5,9 @@ import re
 
 import pytest
 
-from tests.runs import assert_one_line, many, tiny_flags, write_corpus
+from tests.runs import ASKING, assert_one_line, many, trained, write_corpus
 
-TRAIN, GENERATE = "experiments.train", "experiments.generate"
-PRELOAD = ("arch_zoo.training.loop", "experiments.studies.plan", "arch_zoo.generation.texts")
+GENERATE = "experiments.generate"
 SHORT = {"steps": 8, "checkpoint_every": 8, "evaluate_every": 8}
 RUNS = {"gpt": {}, "bert": {"model.architecture": "encoder_only", "objective": "masked_lm"},
         "short": {"model.position": "learned", "model.max_len": 16}}
@@ -65,17 +64,15 @@ def ended(tmp_path_factory):
     corpus = write_corpus(home / "corpus.txt")
     (home / "prompts.txt").write_text("kali mona\nkali\n\nde\n")
     (home / "empty.txt").write_text("\n \n")
-    trained = many([(TRAIN, [*tiny_flags(corpus, home / name, **SHORT),
-                             *(f"--config.{field}={value}" for field, value in changes.items())])
-                    for name, changes in RUNS.items()], PRELOAD)
-    assert [one["code"] for one in trained] == [0] * len(RUNS), trained[-1]["err"]
+    for name, changes in RUNS.items():
+        trained(corpus, home / name, **SHORT | changes)
 
     def command(run, arguments):
         return GENERATE, [*([] if run is None else [f"--workdir={home / run}"]),
                           *(argument.replace("D/", f"{home}/") for argument in arguments)]
 
     cases = {name: command(*case[:2]) for name, case in (WORKING | REFUSED).items()}
-    found = dict(zip(cases, many(list(cases.values()), PRELOAD), strict=True))
+    found = dict(zip(cases, many(list(cases.values()), ASKING), strict=True))
     return {"home": home} | {name: {**one, "err": one["err"].replace(f"{home}/", "D/")} for name, one in found.items()}
 
 

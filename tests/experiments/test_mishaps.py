@@ -10,6 +10,7 @@ import pytest
 
 from tests.runs import (
     ROOT,
+    TRAINING,
     assert_one_line,
     assert_same_run,
     environment,
@@ -20,7 +21,6 @@ from tests.runs import (
 )
 
 TRAIN = "experiments.train"
-PRELOAD = ("arch_zoo.training.loop", "experiments.studies.plan", "tensorboardX")
 EXPLODING = {"optimizer__learning_rate": 10, "optimizer__weight_decay": 100, "optimizer__schedule": "constant",
              "optimizer__warmup_steps": 0, "checkpoint_every": 2}
 
@@ -63,7 +63,7 @@ def runs(tmp_path_factory):
         "Ctrl-C in encoding": runs.until("SIGINT", "open tokens.bin", "interrupted",
                                          data__cache_dir=runs.directory / "interrupted_cache"),
     }
-    runs.ended = dict(zip(commands, many(list(commands.values()), PRELOAD), strict=True))
+    runs.ended = dict(zip(commands, many(list(commands.values()), TRAINING), strict=True))
     assert runs.ended["good"]["code"] == 0, runs.ended["good"]["err"]
     return runs
 
@@ -98,7 +98,7 @@ def test_a_full_disk_is_one_line_and_once_there_is_space_the_run_goes_on(runs):
     assert ended["code"] == 1
     assert "no space left on the disk; free some and run the same command again" in last_line(ended)
     assert not (runs.directory / "disk_full" / "result.json").exists()
-    [again] = many([runs.train("disk_full")], PRELOAD)
+    [again] = many([runs.train("disk_full")], TRAINING)
     assert again["code"] == 0, again["err"]
     assert "resuming at step 8 of 24" in again["err"]
     assert_same_run(runs.directory / "disk_full", runs.directory / "good")
@@ -120,7 +120,7 @@ def test_another_config_and_another_process_are_refused(runs):
     busy.mkdir()
     with open(busy / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        other, second = many([runs.train("good", steps=25, model__depth=2), runs.train("busy")], PRELOAD)
+        other, second = many([runs.train("good", steps=25, model__depth=2), runs.train("busy")], TRAINING)
     assert_one_line(other, ("good: this directory belongs to another config: ", "model.depth (1 there, 2 now)",
                             "steps (24 there, 25 now)", "use another --workdir"), code=1)
     assert_one_line(second, "busy: another process is working in this directory", code=1)
@@ -131,7 +131,7 @@ def test_a_damaged_checkpoint_is_named_and_the_run_goes_on_from_the_one_before(r
     damaged, hopeless = runs.copy("damaged"), runs.copy("hopeless")
     for directory in (damaged / "checkpoints" / "24", *(hopeless / "checkpoints").iterdir()):
         damage_a_byte(max((p for p in directory.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size))
-    fallen_back, refused = many([runs.train("damaged"), runs.train("hopeless")], PRELOAD)
+    fallen_back, refused = many([runs.train("damaged"), runs.train("hopeless")], TRAINING)
     assert fallen_back["code"] == 0, fallen_back["err"]
     assert f"{damaged}/checkpoints/24: damaged checkpoint (" in fallen_back["err"]
     assert "resuming at step 16 of 24" in fallen_back["err"]
@@ -146,7 +146,7 @@ def test_a_damaged_token_store_is_named_and_encoded_again_or_refused(runs):
     given = shutil.copytree(home, runs.directory / "tokens")
     for store in (home, given):
         damage_a_byte(store / "train" / "tokens.bin")
-    again, refused = many([runs.train("again"), runs.train("given", data__corpus=f"tokens:{given}")], PRELOAD)
+    again, refused = many([runs.train("again"), runs.train("given", data__corpus=f"tokens:{given}")], TRAINING)
     assert again["code"] == 0, again["err"]
     assert f"{home}/train/tokens.bin: its content is not what meta.json says: damaged; encoding" in again["err"]
     assert_same_run(runs.directory / "again", runs.directory / "good")

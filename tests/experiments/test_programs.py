@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.runs import assert_one_line, many, tiny_flags, write_corpus
+from tests.runs import TRAINING, assert_one_line, many, tiny_flags, write_corpus
 
 TRAIN, STUDY = "experiments.train", "experiments.study"
 
@@ -169,7 +169,7 @@ def refused_runs(corpora, tmp_path_factory):
         changes = {path.replace(".", "__"): str(value).replace("C/", f"{corpora}/") for path, value in changes.items()}
         commands.append((TRAIN, tiny_flags(corpora / "good.txt", directory / name.replace(" ", "_"),
                                            **{"data__cache_dir": directory / "cache", **changes})))
-    ended = many(commands, preload=("arch_zoo.training.loop", "experiments.studies.plan"), devices=2)
+    ended = many(commands, TRAINING, devices=2)
     assert not list(directory.glob("cache/**/.*")), "something half-written in the cache"
     return {name: ({**process, "err": process["err"].replace(f"{corpora}/", "C/")}, directory / name.replace(" ", "_"))
             for name, process in zip(CORPORA, ended, strict=True)}

@@ -4,10 +4,9 @@ import pytest
 import sacrebleu
 
 from tests.data.test_parallel_text import make_pairs, write_two
-from tests.runs import assert_one_line, many, tiny_flags, write_corpus
+from tests.runs import ASKING, assert_one_line, many, trained, write_corpus
 
-TRAIN, TRANSLATE, GENERATE = "experiments.train", "experiments.translate", "experiments.generate"
-PRELOAD = ("arch_zoo.training.loop", "experiments.studies.plan", "arch_zoo.generation.texts")
+TRANSLATE, GENERATE = "experiments.translate", "experiments.generate"
 SHORT = {"steps": 8, "checkpoint_every": 8, "evaluate_every": 8}
 
 WORKING = {
@@ -46,11 +45,9 @@ def ended(tmp_path_factory):
         (home / name).write_text("".join(pair[side] + "\n" for pair in pairs[:count]))
     (home / "empty.txt").write_text("\n")
     (home / "binary.txt").write_bytes(b"a\0b\n")
-    trained = many([
-        (TRAIN, [*tiny_flags(corpus, home / "pairs", **SHORT | {"data.length": 64}),
-                 "--config.model.architecture=encoder_decoder", "--config.objective=translation"]),
-        (TRAIN, tiny_flags(write_corpus(home / "corpus.txt"), home / "gpt", **SHORT))], PRELOAD)
-    assert [one["code"] for one in trained] == [0, 0], [one["err"] for one in trained]
+    trained(corpus, home / "pairs", **SHORT, data__length=64, model__architecture="encoder_decoder",
+            objective="translation")
+    trained(write_corpus(home / "corpus.txt"), home / "gpt", **SHORT)
 
     def command(run, arguments, program=TRANSLATE):
         return program, [*([] if run is None else [f"--workdir={home / run}"]),
@@ -58,7 +55,7 @@ def ended(tmp_path_factory):
 
     cases = {name: command(*case[:2]) for name, case in (WORKING | REFUSED).items()}
     cases["generate"] = command("pairs", [f"--prompt={pairs[0][0]}", "--max_tokens=12"], GENERATE)
-    found = dict(zip(cases, many(list(cases.values()), PRELOAD), strict=True))
+    found = dict(zip(cases, many(list(cases.values()), (*ASKING, "sacrebleu")), strict=True))
     return {"home": home} | {name: {**one, "err": one["err"].replace(f"{home}/", "D/")} for name, one in found.items()}
 
 

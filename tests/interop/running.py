@@ -1,5 +1,7 @@
 """An imported model run on the rows that a reference implementation was given."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -22,20 +24,27 @@ def batch_of(given: dict[str, np.ndarray]) -> Batch:
                       nothing.shape[1])
 
 
-def our_outputs(model: ModelConfig, parameters: Any, batch: Batch) -> dict[str, np.ndarray]:
-    """{logits, pooled, sentence, replaced}: what the model's heads give; {hidden} where it has none."""
+@functools.cache
+def _outputs(model: ModelConfig) -> Callable[[Any, Batch], dict[str, Any]]:
+    """All that the heads give, in one compiled program: they share what is below them."""
     module, visibility = model.architecture.build(model, model.vocab_size, "float32"), model.architecture.visibility
 
-    def apply(parameters, batch, method):
-        return module.apply({"params": parameters}, batch, visibility, train=False, method=method)
+    @jax.jit
+    def outputs(parameters, batch):
+        def apply(method):
+            return module.apply({"params": parameters}, batch, visibility, train=False, method=method)
 
-    compiled = jax.jit(apply, static_argnums=2)
-    found = {"logits": compiled(parameters, batch, "__call__")} if model.vocabulary_head else {}
-    if model.pooler:
-        found["pooled"], sentence = compiled(parameters, batch, "sentence")
-        found |= {"sentence": sentence} if sentence is not None else {}
-    if model.discriminator:
-        found["replaced"] = compiled(parameters, batch, "replaced")
-    if not found:
-        found["hidden"] = compiled(parameters, batch, "hidden")
-    return {name: np.asarray(value) for name, value in found.items()}
+        found = {"logits": apply("__call__")} if model.vocabulary_head else {}
+        if model.pooler:
+            found["pooled"], sentence = apply("sentence")
+            found |= {"sentence": sentence} if sentence is not None else {}
+        if model.discriminator:
+            found["replaced"] = apply("replaced")
+        return found or {"hidden": apply("hidden")}
+
+    return outputs
+
+
+def our_outputs(model: ModelConfig, parameters: Any, batch: Batch) -> dict[str, np.ndarray]:
+    """{logits, pooled, sentence, replaced}: what the model's heads give; {hidden} where it has none."""
+    return {name: np.asarray(value) for name, value in _outputs(model)(parameters, batch).items()}
