@@ -99,3 +99,4 @@ CASES = [
 ]
 
 make_case = _case
+BY_NAME = {case.name: case for case in CASES}

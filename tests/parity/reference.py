@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from arch_zoo.config import RunConfig
+from arch_zoo.interop.huggingface import Imported, import_checkpoint
 from tests.parity.cases import BOTH, DECODER, VOCABULARY, Case
 from tests.toy import toy_batch, toy_model
 
@@ -18,6 +19,7 @@ transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 warnings.filterwarnings("ignore", module="transformers|torch")
 
+TOLERANCE = 1e-5  # of a relative error
 LENGTHS = (11, 7)  # of the two rows; the second is padded
 
 
@@ -92,6 +94,12 @@ def save(model: Any, directory: pathlib.Path, **options: Any) -> pathlib.Path:
     """The reference's own checkpoint."""
     model.save_pretrained(directory, **options)
     return directory
+
+
+def imported(case: Case, directory: pathlib.Path) -> tuple[Any, Imported]:
+    """The reference's model, and what we import of its checkpoint."""
+    model = build(case)
+    return model, import_checkpoint(save(model, directory))
 
 
 def descended(config: RunConfig, steps: int, rate: float, documents: bool = True) -> tuple[Any, np.ndarray]:

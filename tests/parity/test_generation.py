@@ -14,9 +14,8 @@ from arch_zoo.generation.writer import Writer
 from arch_zoo.interop.huggingface import export_checkpoint, import_checkpoint
 from arch_zoo.objectives.causal_lm import CausalLM
 from arch_zoo.objectives.translation import Translation
-from tests.parity.cases import BOTH, VOCABULARY, Case
+from tests.parity.cases import BOTH, BY_NAME, VOCABULARY, Case
 from tests.parity.reference import build, descended, save, torch, transformers
-from tests.parity.test_parity import BY_NAME
 from tests.toy import SIZE, tiny_config, toy_batch, toy_vocabulary
 
 pytestmark = pytest.mark.parity

@@ -9,9 +9,8 @@ from arch_zoo.models.architecture import make_batch, make_stream
 from arch_zoo.objectives.electra import Electra, draw, put
 from arch_zoo.objectives.next_sentence import NextSentence
 from arch_zoo.objectives.sentence_order import SentenceOrder
-from tests.parity.cases import ENCODER, VOCABULARY, make_case
+from tests.parity.cases import BY_NAME, ENCODER, VOCABULARY, make_case
 from tests.parity.reference import build, rows, save, torch
-from tests.parity.test_parity import BY_NAME
 
 pytestmark = pytest.mark.parity
 IGNORED = -100  # the label of tokens that carry no loss
