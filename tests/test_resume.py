@@ -150,12 +150,14 @@ def test_a_different_seed_differs(uninterrupted):
         assert_same_run(uninterrupted["decoder"], uninterrupted["another seed"])
 
 
-@pytest.mark.parametrize("number", ["SIGTERM", "SIGUSR1", "SIGUSR2"])
-def test_what_slurm_sends_before_the_end_of_a_job_saves_and_stops(corpus, number, tmp_path):
-    ended = stopped(number, ["step 13"], tiny_flags(corpus, tmp_path / "run", **RUNS["decoder"]))
-    assert ended.returncode == 130
-    assert "stopped at step 13 of 24, which is saved" in ended.stderr
-    assert (tmp_path / "run" / "checkpoints" / "13").exists()
+def test_what_slurm_sends_before_the_end_of_a_job_saves_and_stops(corpus, tmp_path):
+    numbers = ("SIGTERM", "SIGUSR1", "SIGUSR2")
+    flags = {number: tiny_flags(corpus, tmp_path / number, **RUNS["decoder"]) for number in numbers}
+    stopped = many([("tests.stop_at", [number, "step 13", "--", *flags[number]]) for number in numbers], TRAINING)
+    for number, ended in zip(numbers, stopped, strict=True):
+        assert ended["code"] == 130
+        assert "stopped at step 13 of 24, which is saved" in ended["err"]
+        assert (tmp_path / number / "checkpoints" / "13").exists()
 
 
 def test_stopped_on_one_device_and_resumed_on_two(corpus, uninterrupted, tmp_path):
