@@ -1,6 +1,7 @@
 """What every test runs under: CPU with eight simulated devices, and compiled programs kept between runs."""
 
 import os
+import resource
 
 from tests.xla import QUICK_TO_COMPILE, simulated_devices
 
@@ -17,6 +18,27 @@ from arch_zoo.files import cache_directory
 jax.config.update("jax_compilation_cache_dir", str(cache_directory(None) / "compiled_tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def pytest_configure(config):
+    """pytest-xdist keeps the order that the next function makes: its own puts modules of few tests last."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """Modules that start programs take longest: they go first, so that no worker is left with one at the end."""
+    def starts_programs(item):
+        return any(getattr(value, "__module__", None) == "tests.runs" for value in vars(item.module).values())
+
+    items.sort(key=lambda item: not starts_programs(item))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs():
+    """They stay in memory for a module; from 2 GiB on they are then given up, and read from disk where needed again."""
+    yield
+    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 2 << 20:  # KiB
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from arch_zoo.objectives.base import Seeds, cross_entropy
 from arch_zoo.registry import POSITIONS
 from tests.toy import (
     compatible_pairs,
+    drawn,
     tiny_config,
     toy_batch,
     toy_losses,
@@ -55,15 +56,14 @@ def influence(architecture: str, objective: str, position: str, leak: bool = Fal
     batch = config.model.architecture.layout(example, np.arange(1), 2)
     model = toy_model(config)
     visibility = Visibility.BIDIRECTIONAL if leak else config.model.architecture.visibility
-    variables = jax.jit(model.init, static_argnums=2, static_argnames="train")(jax.random.key(1), batch, visibility,
-                                                                               train=False)
-    parameters = jax.tree.map(lambda p: p + 0.3 * jax.random.normal(jax.random.key(2), p.shape), variables["params"])
+    variables = jax.eval_shape(lambda key: model.init(key, batch, visibility, train=False), jax.random.key(1))
+    nothing = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), variables["perturbations"])
 
-    def losses(perturbations):
+    def losses(perturbations, parameters, batch):
         logits = model.apply({"params": parameters, "perturbations": perturbations}, batch, visibility, train=False)
         return cross_entropy(logits, batch.targets)[0]
 
-    jacobian = jax.jit(jax.jacrev(losses))(variables["perturbations"])["embedding"]
+    jacobian = jax.jit(jax.jacrev(losses))(nothing, drawn(variables["params"], 0.3), batch)["embedding"]
     reach = np.zeros((batch.targets.shape[1], n))
     for name, stream in (("stream", batch.stream), ("source", batch.source)):
         if stream is not None:
@@ -140,13 +140,14 @@ def test_documents_that_share_a_window_do_not_see_each_other(architecture, objec
     """
     config = tiny_config(model__architecture=architecture, objective=objective, batch_size=1, model__depth=1)
     model, visibility, batch = toy_model(config), config.model.architecture.visibility, toy_batch(config)
-    variables = jax.jit(lambda: model.init(jax.random.key(1), batch, visibility, train=False))()
+    variables = jax.eval_shape(lambda key: model.init(key, batch, visibility, train=False), jax.random.key(1))
+    parameters = drawn(variables["params"], 0.3)
+    nothing = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), variables["perturbations"])
 
     @jax.jit
     @jax.grad
     def gradient(perturbations, batch, weights):
-        logits = model.apply({"params": variables["params"], "perturbations": perturbations}, batch, visibility,
-                             train=False)
+        logits = model.apply({"params": parameters, "perturbations": perturbations}, batch, visibility, train=False)
         return jnp.sum(cross_entropy(logits, batch.targets) * weights)
 
     def across(given):
@@ -155,7 +156,7 @@ def test_documents_that_share_a_window_do_not_see_each_other(architecture, objec
         if batch.loss_positions is not None:
             segments = np.take_along_axis(segments, batch.loss_positions, axis=1)
         for document in (1, 2):
-            found = gradient(variables["perturbations"], given, batch.loss_weights * (segments == document))
+            found = gradient(nothing, given, batch.loss_weights * (segments == document))
             for name, by_embedding in found["embedding"].items():
                 theirs = getattr(batch, name).segment_ids
                 other = (theirs != document) & (theirs != 0)

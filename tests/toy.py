@@ -135,6 +135,19 @@ def abstract_parameters(config: RunConfig):
     return jax.eval_shape(lambda key: model.init(key, batch, visibility, train=False)["params"], jax.random.key(0))
 
 
+def drawn(tree, noise: float, seed: int = 0):
+    """Arrays of these shapes, each different from all others; nothing is compiled, as an initialisation would be.
+
+    Scales of norms are drawn around one, everything else around zero.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(path, leaf):
+        return np.asarray(float(path[-1].key == "scale") + rng.normal(0, noise, leaf.shape), leaf.dtype)
+
+    return jax.device_put(jax.tree_util.tree_map_with_path(draw, tree))
+
+
 PLAIN = ("causal_lm", "masked_lm", "prefix_lm", "span_corruption")
 
 

@@ -5,13 +5,11 @@ import json
 import pathlib
 from collections.abc import Sequence
 
-import jax
 import numpy as np
 
 from arch_zoo.config import RunConfig
 from arch_zoo.data.tokenizers import Vocabulary
-from arch_zoo.layers.visibility import Visibility
-from tests.toy import toy_batch, toy_model, toy_vocabulary
+from tests.toy import abstract_parameters, drawn, toy_vocabulary
 
 WORDS = ["".join(part) for part in zip("bcdfghjklmnprstvwz" * 3, "aeiou" * 11, "lmnrst" * 9, strict=False)]
 
@@ -51,17 +49,7 @@ def with_byte_lengths(byte_lengths: np.ndarray) -> ToyTokenizer:
 
 def noisy_parameters(config: RunConfig, noise: float = 0.2):
     """Parameters of a model that is far from uniform, as after training, and different in every weight."""
-    model, batch = toy_model(config), toy_batch(config)
-
-    @jax.jit
-    def make():
-        parameters = model.init(jax.random.key(0), batch, Visibility.CAUSAL, train=False)["params"]
-        leaves, tree = jax.tree.flatten(parameters)
-        keys = jax.random.split(jax.random.key(1), len(leaves))
-        return jax.tree.unflatten(tree, [p + noise * jax.random.normal(k, p.shape)
-                                         for p, k in zip(leaves, keys, strict=True)])
-
-    return make()
+    return drawn(abstract_parameters(config), noise)
 
 
 def documents(seed: int, count: int) -> list[str]:

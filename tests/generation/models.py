@@ -8,9 +8,9 @@ import numpy as np
 
 from arch_zoo.config import RunConfig
 from arch_zoo.generation.writer import Writer
+from arch_zoo.layers.visibility import Visibility
 from arch_zoo.objectives.rows import Shape, collate
-from tests.evaluation.toy_text import noisy_parameters
-from tests.toy import ORDINARY, SIZE, tiny_config, toy_model, toy_vocabulary
+from tests.toy import ORDINARY, SIZE, tiny_config, toy_batch, toy_model, toy_vocabulary
 
 VOCABULARY = toy_vocabulary()
 EOS = VOCABULARY.eos_id
@@ -27,8 +27,18 @@ def config_of(architecture: str, objective: str, **changes) -> RunConfig:
 @functools.cache
 def _parameters(stacks: int):
     """They do not depend on the objective, nor on who sees whom; so few programs are compiled."""
-    return noisy_parameters(config_of(*{1: ("decoder_only", "causal_lm"), 2: ("encoder_decoder", "prefix_lm")}[stacks]),
-                            0.4)
+    config = config_of(*{1: ("decoder_only", "causal_lm"), 2: ("encoder_decoder", "prefix_lm")}[stacks])
+    model, batch = toy_model(config), toy_batch(config)
+
+    @jax.jit
+    def make():
+        parameters = model.init(jax.random.key(0), batch, Visibility.CAUSAL, train=False)["params"]
+        leaves, tree = jax.tree.flatten(parameters)
+        keys = jax.random.split(jax.random.key(1), len(leaves))
+        return jax.tree.unflatten(tree, [p + 0.4 * jax.random.normal(k, p.shape)
+                                         for p, k in zip(leaves, keys, strict=True)])
+
+    return make()
 
 
 def parameters_of(config: RunConfig, ends: float, end: int = EOS):
