@@ -3,11 +3,9 @@
 import pathlib
 import textwrap
 import time
-from typing import Any
 
 from absl import flags, logging
 
-from arch_zoo.config import RunConfig
 from arch_zoo.errors import Interrupted, NotFinite, UserError
 from arch_zoo.files import read_json, write_json_atomic
 from arch_zoo.settings import from_dict
@@ -48,6 +46,7 @@ def run_cell(workdir: pathlib.Path) -> None:
     from arch_zoo.training import loop
     from arch_zoo.training.checkpoints import Checkpoints
     from arch_zoo.training.workdir import claim
+    from experiments.studies.cells import resolved
     from experiments.studies.metrics import Evaluated, groups, measure
 
     began = time.monotonic()
@@ -76,22 +75,6 @@ def run_cell(workdir: pathlib.Path) -> None:
         samples = [sample(setup, state.parameters)] if metrics else []
         write_json_atomic(workdir / RESULT_FILE, {**training, "seconds": time.monotonic() - began, "metrics": metrics,
                                                   "samples": samples})
-
-
-def resolved(workdir: pathlib.Path, cell: dict[str, Any]) -> RunConfig:
-    """What the cell trains, now that the cells before it are done: where it begins, and the best learning rate."""
-    config = from_dict(RunConfig, cell["run"])
-    if cell["starts_from"] is not None:
-        config = config.replace(start_from=str((workdir / cell["starts_from"]).resolve()))
-    losses = {rate: read_json(workdir / tried / RESULT_FILE)["evaluation_loss"]
-              for rate, tried in cell["learning_rates"]}
-    if not losses:
-        return config
-    finite = {rate: loss for rate, loss in losses.items() if loss is not None}
-    if not finite:
-        raise UserError(f"the loss did not stay finite at any of the learning rates "
-                        f"{', '.join(f'{rate:g}' for rate in losses)}")
-    return config.replace(optimizer=config.optimizer.replace(learning_rate=min(finite, key=finite.get)))
 
 
 def _once(path: pathlib.Path, make) -> dict:

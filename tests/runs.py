@@ -15,7 +15,8 @@ from arch_zoo.data.prepare import prepare_data
 from arch_zoo.files import cache_directory, read_json, write_json_atomic, write_text_atomic
 from arch_zoo.settings import override
 from arch_zoo.training import loop
-from arch_zoo.training.workdir import RESULT_FILE, claim
+from arch_zoo.training.layout import RESULT_FILE
+from arch_zoo.training.workdir import claim
 from experiments.environment import fast_environment
 from tests.xla import QUICK_TO_COMPILE, simulated_devices
 

@@ -1,12 +1,14 @@
-"""The cells of a planned study: what each is to run and after which others, written to its directory."""
+"""The cells of a planned study: what each is to run and after which others, written to its directory and read there."""
 
 import os
 import pathlib
 from typing import Any
 
 from arch_zoo.config import EvaluationConfig, RunConfig
-from arch_zoo.files import write_json_atomic
+from arch_zoo.errors import UserError
+from arch_zoo.files import read_json, write_json_atomic
 from arch_zoo.settings import from_dict, to_dict
+from arch_zoo.training.layout import RESULT_FILE
 from experiments.studies.config import StudyConfig
 from experiments.studies.layout import CELL_FILE
 from experiments.studies.queue import QueuedCell
@@ -27,6 +29,22 @@ def write_cells(study: StudyConfig, workdir: pathlib.Path, record: dict[str, Any
             cells[arm.slug, seed] = _write(directory, f"{arm.name}, seed {seed}", runs[arm.slug].replace(seed=seed),
                                            study.evaluation_of(arm.slug), before, tried[arm.slug])
     return [*(cell for of_arm in tried.values() for cell in of_arm.values()), *cells.values()]
+
+
+def resolved(workdir: pathlib.Path, cell: dict[str, Any]) -> RunConfig:
+    """What the cell trains, now that the cells before it are done: where it begins, and the best learning rate."""
+    config = from_dict(RunConfig, cell["run"])
+    if cell["starts_from"] is not None:
+        config = config.replace(start_from=str((workdir / cell["starts_from"]).resolve()))
+    losses = {rate: read_json(workdir / tried / RESULT_FILE)["evaluation_loss"]
+              for rate, tried in cell["learning_rates"]}
+    if not losses:
+        return config
+    finite = {rate: loss for rate, loss in losses.items() if loss is not None}
+    if not finite:
+        raise UserError(f"the loss did not stay finite at any of the learning rates "
+                        f"{', '.join(f'{rate:g}' for rate in losses)}")
+    return config.replace(optimizer=config.optimizer.replace(learning_rate=min(finite, key=finite.get)))
 
 
 def _tuning_cells(study: StudyConfig, workdir: pathlib.Path, record: dict[str, Any], arm, run: RunConfig,

@@ -7,8 +7,7 @@ from arch_zoo.errors import UserError
 from arch_zoo.files import read_json, write_json_atomic
 from arch_zoo.objectives.masked_lm import MaskedLM
 from experiments.ablations.listing import nominal_data
-from experiments.cell import resolved
-from experiments.studies.cells import write_cells
+from experiments.studies.cells import resolved, write_cells
 from experiments.studies.config import Arm, Claim, StudyConfig, Tuning
 from experiments.studies.losses import losses
 from experiments.studies.plan import make_plan, study_record

@@ -117,7 +117,8 @@ def test_help_lists_flags_and_fields_without_importing_what_training_needs():
         assert "Flags:" in ended["out"]
         assert ("--config.model.depth=4" in ended["out"]) == \
             (program in (TRAIN, "experiments.inspect", "experiments.sweep")), program
-        assert ("--config.base.model.depth=4" in ended["out"]) == (program == STUDY), program
+        takes_study = program in (STUDY, "experiments.reproduce")
+        assert ("--config.base.model.depth=4" in ended["out"]) == takes_study, program
 
 
 # --- text and directories ----------------------------------------------------------------------------------------
