@@ -1,9 +1,10 @@
 """What the documentation tells people to type works, in a copy of the project that starts without what it makes.
 
 Blocks marked `python` that begin with a path are saved there, blocks marked `sh` are run, in the order of the page.
-Runs are made shorter; everything else is as printed.
+Runs are made shorter; everything else is as printed. Programs that follow each other are forks of one process.
 """
 
+import json
 import pathlib
 import re
 import shlex
@@ -15,6 +16,7 @@ import pytest
 
 from experiments.environment import fast_environment
 from experiments.inspection.matrix import compatibility, markdown
+from tests.runs import ASKING
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
@@ -51,20 +53,60 @@ def copy(tmp_path):
     return tmp_path
 
 
+def run(batch: list[list[str]], copy: pathlib.Path, environment: dict[str, str]) -> list[tuple[int, str]]:
+    """(exit code, output) of each command, `python …`, in this order."""
+    if len(batch) == 1:
+        ended = subprocess.run([sys.executable, *batch[0][1:]], cwd=copy, env=environment, text=True,
+                               capture_output=True)
+        return [(ended.returncode, ended.stdout[-2000:] + ended.stderr[-2000:])]
+    task = {"preload": ASKING, "commands": [{"module": words[2], "arguments": words[3:]} for words in batch]}
+    ended = subprocess.run([sys.executable, "-m", "tests.many"], cwd=copy, env=environment, text=True,
+                           input=json.dumps(task), stdout=subprocess.PIPE, check=True)
+    return [(one["code"], one["out"][-2000:] + one["err"][-2000:]) for one in json.loads(ended.stdout)]
+
+
+def batches(found: list[list[str]]) -> list[list[list[str]]]:
+    """The commands in order; programs that follow each other are together."""
+    def is_program(words):
+        return words[1] == "-m" and words[2].startswith("experiments.")
+
+    made = []
+    for words in found:
+        if made and is_program(words) and is_program(made[-1][-1]):
+            made[-1].append(words)
+        else:
+            made.append([words])
+    return made
+
+
+def steps(found: list[tuple[str, str]]) -> list[str | list[list[str]]]:
+    """The page as texts to be saved and commands to be run up to the next of them."""
+    made = []
+    for kind, text in found:
+        if kind == "python" and re.match(r"# (\S+\.py)\n", text):
+            made.append(text)
+        elif kind == "sh":
+            if not made or isinstance(made[-1], str):
+                made.append([])
+            made[-1] += commands(text)
+    return made
+
+
 def follow(page: str, found: list[tuple[str, str]], copy: pathlib.Path) -> None:
     """Do what the blocks say in the copy; AssertionError at the first command that fails."""
     # One device, as a reader has; and what programs set for themselves, so that none starts twice.
     environment = fast_environment() | {
         "TFDS_DATA_DIR": str(copy / "tfds"), "PYTHONPATH": str(copy),
         "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_prefer_vector_width=512"}
-    for kind, text in found:
-        if kind == "python" and (path := re.match(r"# (\S+\.py)\n", text)):
-            (copy / path[1]).write_text(text)
-        for words in commands(text) if kind == "sh" else []:
+    for step in steps(found):
+        if isinstance(step, str):
+            (copy / step.split()[1]).write_text(step)
+            continue
+        for words in step:
             assert words[0] == "python", f"{page}: {words[0]} cannot be run by a test; mark the block otherwise"
-            ended = subprocess.run([sys.executable, *words[1:]], cwd=copy, env=environment, text=True,
-                                   capture_output=True)
-            assert ended.returncode == 0, f"{page}: {shlex.join(words)}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
+        for batch in batches(step):
+            for words, (code, output) in zip(batch, run(batch, copy, environment), strict=True):
+                assert code == 0, f"{page}: {shlex.join(words)}\n{output}"
 
 
 @pytest.mark.slow

@@ -73,7 +73,7 @@ def task_of(kind: Kind, count: int = 32, numbers: bool = False) -> Labelled:
 def config_of(architecture: str, **changes) -> RunConfig:
     """A tiny run of an architecture, with an objective that it can be trained with."""
     return tiny_config(**{"model__architecture": architecture, "objective": OBJECTIVE_OF[architecture],
-                          "model__position": "rotary", "model__depth": 3, **changes})
+                          "model__position": "rotary", "model__depth": 3, "model__scan": True, **changes})
 
 
 @functools.cache

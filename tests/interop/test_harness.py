@@ -51,8 +51,7 @@ def home(tmp_path_factory):
     """A folder with a run, the files of our tasks, and the same as tasks of the harness."""
     home = tmp_path_factory.mktemp("harness")
     corpus = runs.write_corpus(home / "corpus.txt")
-    ended = runs.train(runs.tiny_flags(corpus, home / "run", steps=2))
-    assert ended.returncode == 0, ended.stderr
+    runs.trained(corpus, home / "run", steps=2)
     lines(home / "blimp.jsonl", *({"sentence_good": good, "sentence_bad": bad, "UID": "all"} for good, bad in PAIRS))
     lines(home / "lambada.jsonl", *({"text": text} for text in PASSAGES))
     lines(home / "multiple_choice.jsonl",
