@@ -281,7 +281,7 @@ class EvaluationConfig(Settings):
                                           "trained by it, with its options as they stand here", variant=OBJECTIVES)
     loss_lengths: tuple[int, ...] = setting((), "lengths of window at which losses are measured; empty: that of "
                                                 "training", low=2)
-    loss_windows: int = setting(512, "held-out windows, or rows of pairs, for losses", low=1)
+    loss_windows: int = setting(512, "held-out windows, or rows of pairs, for losses; in whole batches", low=1)
     suffixes: int = setting(192, "held-out windows whose second half is scored in bits per byte", low=1)
     minimal_pairs: str | None = setting(None, "BLiMP-style JSON-lines file or folder; none: made from held-out text")
     pairs: int = setting(120, "minimal pairs of each kind", low=1)

@@ -22,7 +22,7 @@ from tests.fine_tuning.made import sentences
 from tests.toy import tiny_config
 
 BLIMP_LINE = '{"sentence_good": "Ban cet dir.", "sentence_bad": "Cet ban dir.", "UID": "%s"}\n'
-SMALL = EvaluationConfig(suffixes=5, pairs=4, context_tokens=6, fine_tuning=FineTuningConfig(
+SMALL = EvaluationConfig(metrics=tuple(GROUPS), suffixes=5, pairs=4, context_tokens=6, fine_tuning=FineTuningConfig(
     examples=16, test_examples=6, epochs=1, batch_size=8, length=12))
 ARMS = [("decoder_only", "causal_lm"), ("encoder_only", "masked_lm"), ("encoder_decoder", "span_corruption")]
 
@@ -176,9 +176,30 @@ def test_a_field_of_fine_tuning_arrives(runs, monkeypatch, field, value):
     assert getattr(SMALL.fine_tuning, field) != value
 
 
+def test_chosen_metrics_alone_are_measured():
+    chosen = SMALL.replace(metrics=("minimal_pairs",))
+    assert groups(chosen) == ["minimal_pairs"]
+    assert {metric["key"].split("/")[0] for metric in describe(chosen, DataConfig())} == {"minimal_pairs"}
+    with pytest.raises(UserError, match="'minimal_pair'. Did you mean 'minimal_pairs'"):
+        describe(SMALL.replace(metrics=("minimal_pair",)), DataConfig())
+
+
+def test_losses_are_measured_of_as_many_windows_of_each_length_as_asked(runs):
+    found = {}
+    for lengths, windows in (((8, 16), 8), ((8, 16), 16)):
+        run = runs(losses="causal_lm", loss_windows=str(windows), loss_lengths=",".join(map(str, lengths)))
+        keys = groups(run.evaluation)[len(GROUPS):]
+        assert len(keys) == len(lengths)
+        found[windows] = [next(iter(measure(key, run).values())) for key in keys]
+        for length, entry in zip(lengths, found[windows], strict=True):
+            assert 0 <= windows * length - entry["count"] < length and np.isfinite(entry["value"])
+    assert [entry["value"] for entry in found[8]] != [entry["value"] for entry in found[16]]
+
+
 def test_every_field_is_among_them():
     assert {field.name for field in dataclasses.fields(EvaluationConfig)} == \
-           {"suffixes", "pairs", "context_tokens", "minimal_pairs", "fine_tuning", "tasks"}
+           {"metrics", "losses", "loss_lengths", "loss_windows", "suffixes", "pairs", "context_tokens", "minimal_pairs",
+            "fine_tuning", "tasks"}
     assert {field.name for field in dataclasses.fields(FineTuningConfig)} == \
            {"examples", "test_examples", "epochs", "batch_size", "length", "learning_rate", "schedule", "warmup_share",
             "weights", "transfer", "new_tokens", "auxiliary"}
