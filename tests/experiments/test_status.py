@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -263,9 +264,11 @@ def test_the_program_starts_light_and_ends_when_all_is_settled(tmp_path):
 def test_watching_ends_at_ctrl_c_without_a_word(tmp_path):
     half = write_study(tmp_path)
     process = subprocess.Popen([sys.executable, "-m", "experiments.status", str(half), "--watch=0.1"], cwd=ROOT,
-                               text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                               text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               # A background job of a shell ignores Ctrl-C, and so does what it starts.
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert process.stdout.readline() == "4 cells: 4 pending; nobody is working here\n"
     finish(cell(half))
     assert process.stdout.readline() == "4 cells: 1 done, 3 pending; nobody is working here\n"
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=20) == ("", "") and process.returncode == 0
