@@ -34,15 +34,15 @@ def main(config: RunConfig, arguments: list[str]) -> None:
 def _seconds(config: RunConfig, data) -> tuple[float, float]:
     import jax
 
-    from arch_zoo.training.loop import Setup
     from arch_zoo.training.parallel import choose_devices, make_parallel
+    from arch_zoo.training.setup import Setup
 
     setup = Setup.of(config, data)
     parallel = make_parallel(config.parallel, choose_devices(config.devices), config.batch_size, config.accumulate)
     batch = setup.train.batch_at(0)
     abstract = jax.eval_shape(setup.initial_state, batch)
     began = time.perf_counter()
-    lowered = parallel.compile_train(setup.train_step()).lower(abstract, batch)
+    lowered = parallel.compile_train(setup.step).lower(abstract, batch, setup.knobs)
     traced = time.perf_counter()
     lowered.compile()
     return traced - began, time.perf_counter() - traced

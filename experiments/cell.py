@@ -45,6 +45,7 @@ def run_cell(workdir: pathlib.Path) -> None:
     from arch_zoo.evaluation.samples import sample
     from arch_zoo.training import loop
     from arch_zoo.training.checkpoints import Checkpoints
+    from arch_zoo.training.setup import Setup
     from arch_zoo.training.workdir import claim
     from experiments.studies.cells import resolved
     from experiments.studies.metrics import Evaluated, groups, measure
@@ -62,7 +63,7 @@ def run_cell(workdir: pathlib.Path) -> None:
                 raise
             write_json_atomic(workdir / RESULT_FILE, {"evaluation_loss": None, "problem": str(error)})
             return
-        setup = loop.Setup.of(config, data)
+        setup = Setup.of(config, data)
         abstract = jax.eval_shape(setup.initial_state, setup.train.batch_at(0))
         checkpoints = Checkpoints(workdir / "checkpoints")
         state, _ = checkpoints.restore(config.steps, abstract)

@@ -22,8 +22,9 @@ from arch_zoo.errors import UserError
 from arch_zoo.registry import ARCHITECTURES, OBJECTIVES, POSITIONS
 from arch_zoo.settings import override
 from arch_zoo.settings_view import flatten
-from arch_zoo.training.loop import Setup, train
+from arch_zoo.training.loop import train
 from arch_zoo.training.metrics import read_metrics
+from arch_zoo.training.setup import Setup
 from tests.toy import needed_for, tiny_config
 
 VARIANTS = {"model.position": POSITIONS, "model.architecture": ARCHITECTURES, "objective": OBJECTIVES}

@@ -14,7 +14,7 @@ from arch_zoo.evaluation.minimal_pairs import Pair, preferences
 from arch_zoo.files import read_json
 from arch_zoo.fine_tuning.inputs import text_batch
 from arch_zoo.objectives.base import Undefined
-from arch_zoo.training.loop import Setup
+from arch_zoo.training.setup import Setup
 from tests.foreign_tokenizers import checkpoint
 from tests.runs import TRAINING, assert_one_line, many, tiny_flags, write_corpus
 

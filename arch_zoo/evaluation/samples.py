@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from arch_zoo.training.loop import Setup
+from arch_zoo.training.setup import Setup
 
 
 def sample(setup: Setup, parameters: Any, row: int = 0, predictions: int = 12) -> dict[str, Any]:

@@ -89,19 +89,26 @@ def _drop_beyond(path: pathlib.Path, step: int) -> None:
 
 
 class Progress:
-    """A line with step/total, loss, rate and time left, through absl's log."""
+    """A line with step/total, loss, rate and time left, through absl's log; of several runs, their mean and range."""
 
     def __init__(self, label: str, total: int, start: int):
         self._label, self._total, self._start, self._began = label, total, start, time.monotonic()
 
-    def line(self, step: int, values: dict[str, float]) -> None:
-        """Log where the run stands; `values` holds what was just written to the metrics."""
+    def line(self, step: int, written: list[dict[str, float]]) -> None:
+        """Log where the runs stand; `written` holds what each has just written to its metrics."""
+        if not written:
+            return
         elapsed = time.monotonic() - self._began
         left = elapsed / max(1, step - self._start) * (self._total - step)
-        utilisation = f"  MFU {values['train/flop_utilisation']:.0%}" if "train/flop_utilisation" in values else ""
-        logging.info("%s step %d/%d  loss %.3f  lr %.2e  |g| %.2f  %s tok/s%s  left %s", self._label, step, self._total,
-                     values["train/loss"], values["train/learning_rate"], values["train/gradient_norm"],
-                     f"{values['train/tokens_per_second']:,.0f}", utilisation, clock(left))
+        def shown(name: str, form: str) -> str:
+            low, high = (f"{edge(values[f'train/{name}'] for values in written):{form}}" for edge in (min, max))
+            return low if low == high else f"{low}–{high}"
+
+        rate, utilisation = (sum(values[f"train/{name}"] for values in written)
+                             for name in ("tokens_per_second", "flop_utilisation"))
+        logging.info("%s step %d/%d  loss %s  lr %s  |g| %s  %s tok/s  MFU %.0f%%  left %s", self._label, step,
+                     self._total, shown("loss", ".3f"), shown("learning_rate", ".2e"), shown("gradient_norm", ".2f"),
+                     f"{rate:,.0f}", 100 * utilisation, clock(left))
 
 
 def clock(seconds: float) -> str:

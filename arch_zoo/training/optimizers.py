@@ -9,12 +9,14 @@ import optax
 from arch_zoo.config import OptimizerConfig
 
 
-def make_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
+def make_schedule(config: OptimizerConfig, steps: int, peak: jax.Array | None = None) -> optax.Schedule:
     """Learning rate by step: linear warm-up to the peak, then the decay that the config names.
 
-    The warm-up reaches the peak at step `warmup_steps` and is never zero, so the first step already moves.
+    The warm-up reaches the peak at step `warmup_steps` and is never zero, so the first step already moves. `peak`:
+    instead of the config's learning rate.
     """
-    peak, final, warmup = config.learning_rate, config.learning_rate * config.final_fraction, config.warmup_steps
+    peak = config.learning_rate if peak is None else peak
+    final, warmup = peak * config.final_fraction, config.warmup_steps
     decay_steps = max(1, steps - warmup)
     decays = {
         "cosine": lambda: optax.cosine_decay_schedule(peak, decay_steps, alpha=config.final_fraction),
@@ -42,9 +44,9 @@ def decay_mask(parameters: Any) -> Any:
     return jax.tree_util.tree_map_with_path(decays, parameters)
 
 
-def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
-    """Clipping by global norm, the update rule, decoupled weight decay, the schedule."""
-    schedule = make_schedule(config, steps)
+def make_optimizer(config: OptimizerConfig, steps: int, peak: jax.Array | None = None) -> optax.GradientTransformation:
+    """Clipping by global norm, the update rule, decoupled weight decay, the schedule, with another peak if given."""
+    schedule = make_schedule(config, steps, peak)
     rules = {
         "adamw": lambda: [optax.scale_by_adam(config.b1, config.b2, config.epsilon)],
         "adafactor": lambda: [optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0),

@@ -1,10 +1,11 @@
 """The same step on one device or many: `jit` with shardings, or `pmap`. Thin wrappers; the body knows of neither."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
@@ -43,14 +44,62 @@ class Parallel:
         """A batch of NumPy arrays cut along its leading axis over the devices."""
         return jax.device_put(batch, self.split)
 
+    def place_evaluation(self, batch: Any) -> Any:
+        """A held-out batch, which all members share."""
+        return self.place_batch(batch)
+
     def compile_train(self, step: Callable) -> Callable:
-        """`step(state, batch)`; the old state's memory is reused."""
-        return jax.jit(step, in_shardings=(self.replicated, self.split),
+        """`step(state, batch, knobs)`; the old state's memory is reused."""
+        return jax.jit(step, in_shardings=(self.replicated, self.split, self.replicated),
                        out_shardings=(self.replicated, self.replicated), donate_argnums=0)
 
     def compile_evaluation(self, evaluate: Callable) -> Callable:
         """`evaluate(parameters, batch)`."""
         return jax.jit(evaluate, in_shardings=(self.replicated, self.split), out_shardings=self.replicated)
+
+    def together(self) -> "Together":
+        """The same placement for several members in one program."""
+        return Together(self)
+
+    def join(self, of_members: Sequence[Any]) -> Any:
+        """What is one for each member, as the program takes it."""
+        only, = of_members
+        return only
+
+    def join_batches(self, batches: Sequence[Any]) -> Any:
+        """The batches of the members (NumPy arrays), before they are placed."""
+        return self.join(batches)
+
+    def part(self, joined: Any, member: int) -> Any:
+        """What of the program's values is one member's."""
+        return joined
+
+
+class Together(Parallel):
+    """Members along a leading axis, over which the step is mapped: what one computes cannot reach another."""
+
+    def __init__(self, alone: Parallel):
+        self.devices, self.replicated, self.shared = alone.devices, alone.replicated, alone.split
+        self.split = NamedSharding(alone.split.mesh, PartitionSpec(None, *alone.split.spec))
+
+    def join(self, of_members: Sequence[Any]) -> Any:
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *of_members)
+
+    def join_batches(self, batches: Sequence[Any]) -> Any:
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
+
+    def part(self, joined: Any, member: int) -> Any:
+        return jax.tree.map(lambda x: x[member], joined)
+
+    def place_evaluation(self, batch: Any) -> Any:
+        return jax.device_put(batch, self.shared)
+
+    def compile_train(self, step: Callable) -> Callable:
+        return super().compile_train(jax.vmap(step))
+
+    def compile_evaluation(self, evaluate: Callable) -> Callable:
+        return jax.jit(jax.vmap(evaluate, in_axes=(0, None)), in_shardings=(self.replicated, self.shared),
+                       out_shardings=self.replicated)
 
 
 class Pmap(Parallel):
@@ -63,8 +112,11 @@ class Pmap(Parallel):
         return jax.tree.map(lambda x: np.reshape(x, (len(self.devices), -1, *x.shape[1:])), batch)
 
     def compile_train(self, step: Callable) -> Callable:
-        return jax.pmap(functools.partial(step, axis=AXIS), axis_name=AXIS, in_axes=(None, 0), out_axes=(None, None),
-                        devices=self.devices, donate_argnums=0)
+        return jax.pmap(functools.partial(step, axis=AXIS), axis_name=AXIS, in_axes=(None, 0, None),
+                        out_axes=(None, None), devices=self.devices, donate_argnums=0)
+
+    def together(self) -> Together:
+        raise UserError("parallel=pmap trains one run at a time; vectorize needs parallel=jit")
 
     def compile_evaluation(self, evaluate: Callable) -> Callable:
         return jax.pmap(functools.partial(evaluate, axis=AXIS), axis_name=AXIS, in_axes=(None, 0), out_axes=None,

@@ -9,8 +9,8 @@ import jax
 from arch_zoo.config import RunConfig
 from arch_zoo.data.prepare import Data
 from arch_zoo.flops import count_flops, peak_flops
-from arch_zoo.training.loop import Setup
 from arch_zoo.training.parallel import choose_devices, make_parallel
+from arch_zoo.training.setup import Setup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,13 +45,13 @@ def compile_step(config: RunConfig, data: Data) -> CompiledStep:
     state, placed = jax.jit(setup.initial_state, out_shardings=parallel.replicated)(batch), parallel.place_batch(batch)
     flops = count_flops(setup.train_step(), *jax.eval_shape(lambda s, b: (s, b), state, batch))
     began = time.perf_counter()
-    step = parallel.compile_train(setup.train_step()).lower(state, placed).compile()
+    step = parallel.compile_train(setup.step).lower(state, placed, setup.knobs).compile()
     compile_seconds = time.perf_counter() - began
 
     def run() -> float:
         nonlocal state
         began = time.perf_counter()
-        state, metrics = step(state, placed)
+        state, metrics = step(state, placed, setup.knobs)
         jax.block_until_ready(metrics)
         return time.perf_counter() - began
 

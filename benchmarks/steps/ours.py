@@ -15,25 +15,24 @@ def make_step(config, folder: pathlib.Path):
     from arch_zoo.interop.huggingface import import_checkpoint
     from arch_zoo.training.optimizers import make_optimizer
     from arch_zoo.training.parallel import choose_devices, make_parallel
+    from arch_zoo.training.setup import Setup
     from arch_zoo.training.state import TrainState
-    from arch_zoo.training.step import make_train_step
     from benchmarks.steps.cases import random_batch
 
     batch = random_batch(config)
     parallel = make_parallel("jit", choose_devices(1), config.batch_size, config.accumulate)
     model = config.objective.build(config.model, config.model.vocab_size, config.dtype)
-    optimizer = make_optimizer(config.optimizer, config.steps)
     parameters = jax.tree.map(jnp.asarray, import_checkpoint(folder).parameters)
-    state = parallel.place_state(TrainState(jnp.zeros((), jnp.int32), parameters, optimizer.init(parameters)))
-    body = make_train_step(config.objective, model, config.model.architecture.visibility, optimizer, seed=0,
-                           accumulate=config.accumulate)
+    state = parallel.place_state(TrainState(jnp.zeros((), jnp.int32), parameters, make_optimizer(
+        config.optimizer, config.steps).init(parameters)))
+    setup = Setup(config, None, model, config.model.architecture.visibility, None, None)
     placed = parallel.place_batch(batch)
-    flops = count_flops(body, *jax.eval_shape(lambda s, b: (s, b), state, batch))
-    compiled = parallel.compile_train(body).lower(state, placed).compile()
+    flops = count_flops(setup.train_step(), *jax.eval_shape(lambda s, b: (s, b), state, batch))
+    compiled = parallel.compile_train(setup.step).lower(state, placed, setup.knobs).compile()
 
     def step() -> float:
         nonlocal state
-        state, metrics = compiled(state, placed)
+        state, metrics = compiled(state, placed, setup.knobs)
         return float(metrics["loss_sum"] / metrics["loss_weight"])
 
     memory = compiled.memory_analysis()

@@ -21,7 +21,7 @@ from arch_zoo.models.architecture import Reading
 from arch_zoo.objectives.base import Undefined
 from arch_zoo.registry import did_you_mean
 from arch_zoo.tasks.base import Measured, Subject, labels
-from arch_zoo.training.loop import Setup
+from arch_zoo.training.setup import Setup
 from arch_zoo.training.trained import TrainedRun
 from experiments.studies import initial_gradient
 from experiments.studies.losses import losses

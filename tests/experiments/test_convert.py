@@ -18,7 +18,8 @@ from arch_zoo.interop.runs import export_run, import_run
 from arch_zoo.settings import override, to_dict
 from arch_zoo.tensor_files import flatten_tree
 from arch_zoo.training.batches import training_batches
-from arch_zoo.training.loop import Setup, train
+from arch_zoo.training.loop import train
+from arch_zoo.training.setup import Setup
 from arch_zoo.training.starting import load_parameters
 from arch_zoo.training.workdir import load_config
 from experiments import convert

@@ -14,7 +14,7 @@ from arch_zoo.errors import UserError
 from arch_zoo.evaluation.likelihood import Scorer
 from arch_zoo.evaluation.samples import sample
 from arch_zoo.settings import override
-from arch_zoo.training.loop import Setup
+from arch_zoo.training.setup import Setup
 from experiments.studies import metrics
 from experiments.studies.metrics import GROUPS, Evaluated, describe, groups, measure
 from tests.evaluation.toy_text import documents

@@ -16,7 +16,8 @@ from arch_zoo.evaluation.likelihood import Scorer
 from arch_zoo.examples import Pairs
 from arch_zoo.objectives.base import Seeds, Undefined
 from arch_zoo.objectives.translation import Translation
-from arch_zoo.training.loop import Setup, train
+from arch_zoo.training.loop import train
+from arch_zoo.training.setup import Setup
 from tests.data.test_parallel_text import make_pairs, write_two
 from tests.toy import tiny_config, toy_batch, toy_losses, toy_model, toy_pairs, toy_vocabulary
 

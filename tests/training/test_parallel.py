@@ -44,10 +44,11 @@ class Case:
         parallel = make_parallel(kind, choose_devices(devices), self.config.batch_size, accumulate)
         step = make_train_step(self.config.objective, self.model, self.visibility, self.optimizer,
                                seed=self.config.seed, accumulate=accumulate)
-        compiled = parallel.compile_train(wrong_step(step) if mean_of_means else step)
+        chosen = wrong_step(step) if mean_of_means else step
+        compiled = parallel.compile_train(lambda state, batch, knobs, axis=None: chosen(state, batch, axis))
         state = parallel.place_state(self.start)
         for batch in self.batches:
-            state, metrics = compiled(state, parallel.place_batch(batch))
+            state, metrics = compiled(state, parallel.place_batch(batch), 0.0)
         return jax.device_get(state.parameters), jax.device_get(metrics)
 
 
