@@ -1,6 +1,5 @@
 """Runs trained as one program: each is what it is alone, ends alone, and goes on alone or with others."""
 
-import dataclasses
 import pathlib
 
 import jax
@@ -10,7 +9,6 @@ import pytest
 from arch_zoo.config import RunConfig
 from arch_zoo.data.prepare import prepare_data
 from arch_zoo.errors import Interrupted, NotFinite, UserError
-from arch_zoo.files import write_json_atomic
 from arch_zoo.settings import override
 from arch_zoo.training import loop
 from arch_zoo.training.checkpoints import Checkpoints, read_parameters
