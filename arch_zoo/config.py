@@ -194,6 +194,8 @@ class RunConfig(Settings):
     accumulate: int = setting(1, "gradient accumulation: parts into which a batch is cut", low=1)
     parallel: Literal["jit", "pmap"] = setting("jit", "how the step is spread over devices")
     devices: int | None = setting(None, "devices to use; none: all of them", low=1)
+    vectorize: tuple[Literal["seeds", "learning_rate"], ...] = setting(
+        (), "runs that differ in these are trained as one program; empty: each by itself")
     start_from: str | None = setting(None, "directory of a run with whose parameters training begins; none: random")
     dtype: Literal["float32", "bfloat16"] = setting("float32", "type of activations; parameters stay float32")
     model: ModelConfig = setting(ModelConfig, "the model")

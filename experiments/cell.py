@@ -12,7 +12,7 @@ from arch_zoo.settings import from_dict
 from arch_zoo.training.layout import RESULT_FILE
 from experiments import program
 from experiments.engines import local
-from experiments.studies.layout import CELL_FILE, FAILED_FILE
+from experiments.studies.layout import CELL_FILE, FAILED_FILE, TRAINING_FILE
 
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the cell, with the cell.json that the study wrote")
 _LONGEST_ERROR = 300  # characters; the log has all of it
@@ -43,7 +43,6 @@ def run_cell(workdir: pathlib.Path) -> None:
     from arch_zoo.config import EvaluationConfig
     from arch_zoo.data.prepare import prepare_data
     from arch_zoo.evaluation.samples import sample
-    from arch_zoo.training import loop
     from arch_zoo.training.checkpoints import Checkpoints
     from arch_zoo.training.setup import Setup
     from arch_zoo.training.workdir import claim
@@ -57,7 +56,7 @@ def run_cell(workdir: pathlib.Path) -> None:
         program.use_compilation_cache(config.data.cache_dir)
         data = prepare_data(config.data)
         try:
-            training = _once(workdir / "training.json", lambda: loop.train(config, data, workdir, cell["label"]))
+            training = _training(workdir, cell, config, data)
         except NotFinite as error:
             if not cell["trial"]:
                 raise
@@ -76,6 +75,23 @@ def run_cell(workdir: pathlib.Path) -> None:
         samples = [sample(setup, state.parameters)] if metrics else []
         write_json_atomic(workdir / RESULT_FILE, {**training, "seconds": time.monotonic() - began, "metrics": metrics,
                                                   "samples": samples})
+
+
+def _training(workdir: pathlib.Path, cell: dict, config, data) -> dict:
+    """What the training gave, of this process or of an earlier one; cells that may be trained with it are, too."""
+    from arch_zoo.training.loop import train_together
+    from experiments.studies.together import joined
+
+    path = workdir / TRAINING_FILE
+    if not path.exists():
+        with joined(workdir, cell, config) as group:
+            found = train_together(list(group.values()), data, list(group), cell["label"])
+            for place, one in zip(group, found, strict=True):
+                if not isinstance(one, NotFinite):
+                    write_json_atomic(place / TRAINING_FILE, one)
+        if isinstance(found[0], NotFinite):
+            raise found[0]
+    return read_json(path)
 
 
 def _once(path: pathlib.Path, make) -> dict:

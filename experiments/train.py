@@ -1,6 +1,8 @@
 """Train one model: one config, one seed, one directory. Running the same command again goes on where it stopped.
 
-Without --config, a directory that has a config.json is trained by that.
+Without --config, a directory that has a config.json is trained by that. With --config.vectorize=seeds --seeds=N, or
+--config.vectorize=learning_rate --learning_rates=1e-3,3e-3, or both, several are trained as one program, each in a
+directory of its own below --workdir that is a run like any other.
 """
 
 import pathlib
@@ -15,6 +17,8 @@ from experiments.environment import restart_in_fast_environment
 from experiments.studies.layout import STUDY_FILE
 
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run (required); an unfinished run in it is resumed")
+SEEDS = flags.DEFINE_integer("seeds", None, "with vectorize=seeds: how many, from config.seed on", lower_bound=1)
+RATES = flags.DEFINE_list("learning_rates", None, "with vectorize=learning_rate: which")
 
 
 def main(config: RunConfig, arguments: list[str]) -> int | None:
@@ -29,6 +33,13 @@ def main(config: RunConfig, arguments: list[str]) -> int | None:
     from experiments.studies.plan import record_of_run
 
     workdir = pathlib.Path(WORKDIR.value)
+    for name, flag in (("seeds", SEEDS), ("learning_rate", RATES)):
+        if (name in config.vectorize) != (flag.value is not None):
+            raise UserError(f"--config.vectorize={name} and --{flag.name} belong together: give both or neither")
+    if config.vectorize:
+        from experiments.studies.together import train_group
+
+        return train_group(config, workdir, SEEDS.value or 1, RATES.value)
     with claim(workdir, config):
         if (workdir / RESULT_FILE).exists():
             result = read_json(workdir / RESULT_FILE)

@@ -25,9 +25,10 @@ def write_cells(study: StudyConfig, workdir: pathlib.Path, record: dict[str, Any
             before = cells.get((arm.starts_from, seed))
             if seed == record["seeds"][0]:
                 tried[arm.slug] = _tuning_cells(study, workdir, record, arm, runs[arm.slug].replace(seed=seed), before)
-            directory = workdir / record["cells"].format(arm=arm.slug, seed=seed)
-            cells[arm.slug, seed] = _write(directory, f"{arm.name}, seed {seed}", runs[arm.slug].replace(seed=seed),
-                                           study.evaluation_of(arm.slug), before, tried[arm.slug])
+            places = {one: workdir / record["cells"].format(arm=arm.slug, seed=one) for one in record["seeds"]}
+            group = [("seeds", place) for one, place in places.items() if one != seed]
+            cells[arm.slug, seed] = _write(places[seed], f"{arm.name}, seed {seed}", runs[arm.slug].replace(seed=seed),
+                                           study.evaluation_of(arm.slug), before, tried[arm.slug], group)
     return [*(cell for of_arm in tried.values() for cell in of_arm.values()), *cells.values()]
 
 
@@ -51,20 +52,23 @@ def _tuning_cells(study: StudyConfig, workdir: pathlib.Path, record: dict[str, A
                   before: QueuedCell | None) -> dict[float, QueuedCell]:
     """{learning rate: its short run} of one arm; none where the study tunes nothing."""
     steps = max(1, round(study.tuning.share * run.steps))
-    return {rate: _write(workdir / record["tuning"]["cells"].format(arm=arm.slug, rate=rate),
-                         f"{arm.name}, learning rate {rate:g} on trial",
+    places = {rate: workdir / record["tuning"]["cells"].format(arm=arm.slug, rate=rate) for rate in study.tuning.rates}
+    return {rate: _write(place, f"{arm.name}, learning rate {rate:g} on trial",
                          run.replace(steps=steps, optimizer=run.optimizer.replace(learning_rate=rate)),
-                         EvaluationConfig(metrics=()), before, {}, trial=True)
-            for rate in study.tuning.rates}
+                         EvaluationConfig(metrics=()), before, {},
+                         [("learning_rate", one) for one in places.values() if one != place], trial=True)
+            for rate, place in places.items()}
 
 
 def _write(directory: pathlib.Path, label: str, run: RunConfig, evaluation: EvaluationConfig,
-           before: QueuedCell | None, tried: dict[float, QueuedCell], trial: bool = False) -> QueuedCell:
-    def relative(cell: QueuedCell) -> str:  # so that the study's directory may be moved
-        return os.path.relpath(cell.directory, directory)
+           before: QueuedCell | None, tried: dict[float, QueuedCell], group: list[tuple[str, pathlib.Path]],
+           trial: bool = False) -> QueuedCell:
+    def relative(place: pathlib.Path) -> str:  # so that the study's directory may be moved
+        return os.path.relpath(place, directory)
 
     write_json_atomic(directory / CELL_FILE, {
         "label": label, "run": to_dict(run), "evaluation": to_dict(evaluation),
-        "trial": trial, "starts_from": before and relative(before),
-        "learning_rates": [[rate, relative(cell)] for rate, cell in tried.items()]})
+        "trial": trial, "starts_from": before and relative(before.directory),
+        "learning_rates": [[rate, relative(cell.directory)] for rate, cell in tried.items()],
+        "group": [[kind, relative(place)] for kind, place in group]})
     return QueuedCell(directory, label, (*([before] if before else []), *tried.values()))

@@ -163,9 +163,15 @@ def record_of_run(config: RunConfig, data: Data, title: str, environment: dict[s
                   command: str) -> dict[str, Any]:
     """study.json of a single run: a study of one arm and one seed, whose cell is the directory itself."""
     arm = Arm(f"{config.model.architecture.name}, {config.objective.name}", {})
-    study = StudyConfig(title=title, base=config, arms=(arm,), match="steps")
-    record = study_record(study, make_plan(study, lambda _: data), environment, command, metrics=[])
-    return {**record, "seeds": [config.seed], "cells": "."}
+    return {**record_of_runs(config, (arm,), data, title, environment, command), "seeds": [config.seed], "cells": "."}
+
+
+def record_of_runs(config: RunConfig, arms: tuple[Arm, ...], data: Data, title: str, environment: dict[str, Any],
+                   command: str) -> dict[str, Any]:
+    """study.json of runs that nothing but their training joins: no metric is shared but their own losses."""
+    varies = tuple(dict.fromkeys(path for arm in arms for path in arm.overrides))
+    study = StudyConfig(title=title, base=config, arms=arms, varies=varies, match="steps")
+    return study_record(study, make_plan(study, lambda _: data), environment, command, metrics=[])
 
 
 def study_record(study: StudyConfig, plan: Plan, environment: dict[str, Any], command: str,

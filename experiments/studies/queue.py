@@ -85,7 +85,7 @@ class Queue:
     def _start(self, waiting: list[QueuedCell]) -> None:
         room, chosen = self._crew.room(), {}
         for cell in waiting:
-            if len(chosen) < room and all(one.done for one in cell.after) and (lock := _take(cell)) is not None:
+            if len(chosen) < room and all(one.done for one in cell.after) and (lock := take(cell)) is not None:
                 if cell.done or self._failures(cell) > self._retries:  # by another runner, before the lock was free
                     os.close(lock)
                 else:
@@ -127,7 +127,7 @@ class Queue:
         self._progress.ended(cell.directory, outcome)
 
 
-def _take(cell: QueuedCell) -> int | None:
+def take(cell: QueuedCell) -> int | None:
     """A descriptor that locks the cell until all its copies are closed, or None where another runner has it."""
     lock = os.open(cell.directory / TAKEN_FILE, os.O_RDWR | os.O_CREAT, 0o644)
     try:

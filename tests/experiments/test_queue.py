@@ -158,11 +158,11 @@ def test_runners_share_the_work_and_nothing_runs_twice_at_any_time(tmp_path):
 
 
 def test_a_cell_that_somebody_else_has_is_waited_for(tmp_path):
-    from experiments.studies.queue import _take
+    from experiments.studies.queue import take
 
     cells = make_cells(tmp_path, "a")
-    lock = _take(cells[0])
-    assert _take(cells[0]) is None
+    lock = take(cells[0])
+    assert take(cells[0]) is None
     crew, progress = Crew(), Progress()
     runner = threading.Thread(target=lambda: Queue(cells, crew, 0, progress).run())
     runner.start()
