@@ -1,0 +1,123 @@
+"""Cells of a study that are trained with their siblings, and groups of runs that are a command of their own."""
+
+import os
+
+import jax
+import numpy as np
+import pytest
+
+from arch_zoo.config import RunConfig
+from arch_zoo.data.prepare import prepare_data
+from arch_zoo.errors import UserError
+from arch_zoo.files import read_json
+from arch_zoo.settings import from_dict, override
+from arch_zoo.training.layout import CONFIG_FILE, RESULT_FILE
+from arch_zoo.training.metrics import read_metrics
+from experiments.cell import run_cell
+from experiments.report import build_report
+from experiments.studies import together
+from experiments.studies.cells import write_cells
+from experiments.studies.config import Arm, StudyConfig, Tuning
+from experiments.studies.layout import TRAINING_FILE
+from experiments.studies.plan import make_plan, study_record
+from experiments.studies.queue import take
+from tests.evaluation.toy_text import documents
+from tests.runs import assert_one_line, many
+from tests.toy import tiny_config
+
+RATES = (1e-3, 3e-3)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> RunConfig:
+    folder = tmp_path_factory.mktemp("group")
+    for seed, (split, count) in enumerate({"train": 60, "validation": 12, "test": 12}.items()):
+        (folder / f"{split}.txt").write_text("\n\n".join(documents(seed, count)))
+    return tiny_config(model__depth=1, data__length=24, batch_size=4, steps=4, log_every=2, evaluate_every=4,
+                       evaluate_batches=2, checkpoint_every=4, devices=1, data__corpus=str(folder),
+                       data__tokenizer__vocab_size=340, data__cache_dir=str(folder / "cache"))
+
+
+def planned(study: StudyConfig, workdir):
+    data = prepare_data(study.base.data)
+    record = study_record(study, make_plan(study, lambda _: data), {}, "", metrics=[])
+    cells = write_cells(study, workdir, record)
+    return {os.path.relpath(cell.directory, workdir): cell for cell in cells}
+
+
+def study_of(base: RunConfig, **changes) -> StudyConfig:
+    fields = {"base": base, "arms": (Arm("only", {}),), "seeds": 3, "match": "steps", "metrics": ()}
+    return StudyConfig(**fields | changes)
+
+
+def test_a_cell_trains_its_siblings_which_then_have_only_to_be_measured(base, tmp_path, monkeypatch):
+    cells = planned(study_of(override(base, {"vectorize": "seeds"})), tmp_path / "group")
+    first, second, third = (cells[f"cells/only/seed_{seed}"].directory for seed in range(3))
+    held = take(cells["cells/only/seed_2"])  # another runner has it
+    run_cell(first)
+    os.close(held)
+    assert (first / RESULT_FILE).exists() and not (second / RESULT_FILE).exists()
+    assert (second / TRAINING_FILE).exists() and not (third / TRAINING_FILE).exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(together, "joined", None)  # nothing is trained again
+        run_cell(second)
+    run_cell(third)
+    alone = planned(study_of(base), tmp_path / "alone")
+    for seed, directory in enumerate((first, second, third)):
+        other = alone[f"cells/only/seed_{seed}"].directory
+        run_cell(other)
+        ours, theirs = (read_json(place / RESULT_FILE)["evaluation_loss"] for place in (directory, other))
+        assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+def test_rates_on_trial_are_one_program_and_what_waits_for_them_is_not(base, tmp_path):
+    study = study_of(override(base, {"vectorize": "seeds,learning_rate"}), tuning=Tuning(rates=RATES, share=0.5))
+    cells = planned(study, tmp_path)
+    trials = [cell.directory for name, cell in cells.items() if name.startswith("tuning")]
+    run_cell(trials[0])
+    assert all((place / TRAINING_FILE).exists() for place in trials)
+    with pytest.raises(UserError):  # its rate is not known yet
+        run_cell(cells["cells/only/seed_1"].directory)
+    run_cell(trials[1])
+    run_cell(cells["cells/only/seed_1"].directory)
+    losses = {rate: read_json(place / RESULT_FILE)["evaluation_loss"]
+              for rate, place in zip(RATES, trials, strict=True)}
+    for seed in range(3):
+        config = from_dict(RunConfig, read_json(cells[f"cells/only/seed_{seed}"].directory / CONFIG_FILE))
+        assert (config.seed, config.optimizer.learning_rate) == (seed, min(losses, key=losses.get))
+
+
+def test_without_being_asked_cells_of_a_cpu_are_trained_by_themselves(base, monkeypatch):
+    assert together.differ_in(base) == ()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert together.differ_in(base) == ("seeds", "learning_rate")
+    assert together.differ_in(override(base, {"vectorize": "seeds"})) == ("seeds",)
+
+
+def test_a_group_is_a_command_whose_members_are_ordinary_runs(base, tmp_path):
+    config = override(base, {"vectorize": "seeds,learning_rate", "seed": 5})
+    assert together.train_group(config, tmp_path, 2, ["1e-3", "3e-3"]) is None
+    members = {seed: tmp_path / "learning_rate_0_003" / f"seed_{seed}" for seed in (5, 6)}
+    for seed, place in members.items():
+        assert from_dict(RunConfig, read_json(place / CONFIG_FILE)) == override(
+            base, {"seed": seed, "optimizer.learning_rate": 3e-3})
+        assert [line["step"] for line in read_metrics(place) if "train/loss" in line] == [2, 4]
+    before = {place: (place / RESULT_FILE).stat().st_mtime_ns for place in members.values()}
+    (members[6] / RESULT_FILE).unlink()
+    assert together.train_group(config, tmp_path, 2, ["1e-3", "3e-3"]) is None  # only what is missing
+    assert (members[5] / RESULT_FILE).stat().st_mtime_ns == before[members[5]] and (members[6] / RESULT_FILE).exists()
+    assert build_report(tmp_path).exists()
+    losses = [read_json(place / RESULT_FILE)["evaluation_loss"] for place in members.values()]
+    assert np.isfinite(losses).all() and losses[0] != losses[1]
+
+
+def test_flags_that_do_not_fit_are_one_line(tmp_path):
+    together = "--config.vectorize=seeds and --seeds belong together"
+    wrong = {("--config.vectorize=seeds",): together, ("--seeds=3",): together,
+             ("--config.vectorize=seed",): "vectorize",
+             ("--config.vectorize=learning_rate", "--learning_rates=1e-3,fast"): "optimizer.learning_rate"}
+    ended = many([("experiments.train", ["--config=configs/base.py", f"--workdir={tmp_path / 'x'}", *flags])
+                  for flags in wrong])
+    for message, one in zip(wrong.values(), ended, strict=True):
+        assert_one_line(one, message)
+    assert not (tmp_path / "x").exists()
