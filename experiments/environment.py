@@ -3,7 +3,8 @@
 import os
 import sys
 
-_LARGE = 4 << 30  # bytes: allocations below this come from the heap, which keeps its pages
+_FROM_HEAP = 32 << 20  # bytes: allocations below this come from the heap, which keeps its pages; glibc takes no more
+_KEPT = 8 << 30        # bytes of the heap that may lie idle
 
 
 def fast_environment() -> dict[str, str]:
@@ -12,8 +13,8 @@ def fast_environment() -> dict[str, str]:
     Wide vectors for loops over elements, and huge pages for the large arrays that XLA allocates and frees each step
     (measured in benchmarks/NOTES.md).
     """
-    ours = {"GLIBC_TUNABLES": f"glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold={_LARGE}:"
-                              f"glibc.malloc.trim_threshold={2 * _LARGE}",
+    ours = {"GLIBC_TUNABLES": f"glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold={_FROM_HEAP}:"
+                              f"glibc.malloc.trim_threshold={_KEPT}",
             "TF_CPP_MIN_LOG_LEVEL": "2"}
     flags = os.environ.get("XLA_FLAGS", "")
     wide = flags if "xla_cpu_prefer_vector_width" in flags else f"--xla_cpu_prefer_vector_width=512 {flags}".strip()

@@ -15,6 +15,7 @@ from arch_zoo.data.pipeline import Prefetcher
 from arch_zoo.data.prepare import Data
 from arch_zoo.errors import Interrupted, NotFinite, UserError
 from arch_zoo.flops import count_flops, peak_flops
+from arch_zoo.machine import give_back_memory
 from arch_zoo.settings import to_dict
 from arch_zoo.settings_view import difference
 from arch_zoo.training.member import Member
@@ -96,6 +97,7 @@ class _Run:
         self.evaluate_step = self.parallel.compile_evaluation(evaluate).lower(
             self.state.parameters, self.parallel.place_evaluation(one)).compile()
         self.compile_seconds = time.monotonic() - began
+        give_back_memory()
         for member in self.members:
             member.compile_seconds = self.compile_seconds
         logging.info("compiled in %.1f s; %.2f GFLOP a step%s, the devices reach %.2f TFLOP/s", self.compile_seconds,

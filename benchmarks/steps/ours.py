@@ -13,6 +13,7 @@ def make_step(config, folder: pathlib.Path):
 
     from arch_zoo.flops import count_flops, peak_flops
     from arch_zoo.interop.huggingface import import_checkpoint
+    from arch_zoo.machine import give_back_memory
     from arch_zoo.training.optimizers import make_optimizer
     from arch_zoo.training.parallel import choose_devices, make_parallel
     from arch_zoo.training.setup import Setup
@@ -29,6 +30,8 @@ def make_step(config, folder: pathlib.Path):
     placed = parallel.place_batch(batch)
     flops = count_flops(setup.train_step(), *jax.eval_shape(lambda s, b: (s, b), state, batch))
     compiled = parallel.compile_train(setup.step).lower(state, placed, setup.knobs).compile()
+
+    give_back_memory()  # as a run does
 
     def step() -> float:
         nonlocal state
