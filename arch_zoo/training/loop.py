@@ -17,7 +17,7 @@ from arch_zoo.config import RunConfig
 from arch_zoo.data.pipeline import Prefetcher
 from arch_zoo.data.prepare import Data
 from arch_zoo.errors import Interrupted, NotFinite, UserError
-from arch_zoo.flops import count_flops, peak_flops
+from arch_zoo.flops import count_flops, model_flops, peak_flops
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.training import workdir as workdirs
 from arch_zoo.training.batches import Batches, evaluation_batches, training_batches
@@ -36,6 +36,11 @@ def build_model(config: RunConfig, vocab_size: int) -> nn.Module:
     if rows < vocab_size:
         raise UserError(f"model.vocab_size={rows} is smaller than the tokenizer's {vocab_size}")
     return config.objective.build(config.model, rows, config.dtype)
+
+
+def drawing_model(config: RunConfig, vocab_size: int) -> nn.Module:
+    """The same parameters as `build_model`'s at a seed, from a program that does not grow with depth."""
+    return build_model(config.replace(model=config.model.replace(scan=True, remat=False)), vocab_size)
 
 
 @dataclasses.dataclass
@@ -64,7 +69,8 @@ class Setup:
 
     def initial_state(self, batch: Any) -> TrainState:
         """The state before the first step, from a batch that only gives shapes."""
-        return initialise(self.model, self.optimizer, batch, self.visibility, self.config.seed)
+        model = drawing_model(self.config, self.data.tokenizer.vocabulary.size)
+        return initialise(model, self.optimizer, batch, self.visibility, self.config.seed)
 
 
 def train(config: RunConfig, data: Data, workdir: pathlib.Path, label: str = "") -> dict[str, Any]:
@@ -98,12 +104,12 @@ class _Run:
         if not self.notes["step"]:
             self._start_from(workdir)
         self.first = self.notes["step"]
-        self.flops = count_flops(setup.train_step(), *jax.eval_shape(lambda s, b: (s, b), self.state, first))
         self.peak = peak_flops(parallel.devices)
+        self.model_flops = model_flops(self.config, setup.data.tokenizer.vocabulary.size)
         self._compile(first)
         self.metrics = MetricsWriter(workdir, self.first)
         self.progress = Progress(label or workdir.name, self.config.steps, self.first)
-        self.schedule = make_schedule(self.config.optimizer, self.config.steps)
+        self.schedule = jax.jit(make_schedule(self.config.optimizer, self.config.steps))
         self.prefetcher = Prefetcher(lambda step: parallel.place_batch(setup.train.batch_at(step)), self.first,
                                      self.config.steps)
         self.saved = self.first if self.checkpoints.steps() else None
@@ -126,12 +132,14 @@ class _Run:
     def _compile(self, batch) -> None:
         began = time.monotonic()
         placed = self.parallel.place_batch(batch)
-        self.step = self.parallel.compile_train(self.setup.train_step()).lower(self.state, placed).compile()
+        step = self.parallel.compile_train(self.setup.train_step())
+        self.flops = count_flops(step, self.state, placed)  # of these arguments, so that what follows traces no more
+        self.step = step.lower(self.state, placed).compile()
         evaluate = make_evaluation_step(self.config.objective, self.setup.model, self.setup.visibility)
-        self.evaluate_step = self.parallel.compile_evaluation(evaluate).lower(self.state.parameters, placed).compile()
+        self.evaluate_step = self.parallel.compile_evaluation(evaluate)  # compiled when it is first called
         self.compile_seconds = time.monotonic() - began
-        logging.info("compiled in %.1f s; %.2f GFLOP a step, the devices reach %.2f TFLOP/s", self.compile_seconds,
-                     self.flops / 1e9, self.peak / 1e12)
+        logging.info("compiled in %.1f s; a step is %.2f GFLOP of the model and executes %.2f, the devices reach %.2f "
+                     "TFLOP/s", self.compile_seconds, self.model_flops / 1e9, self.flops / 1e9, self.peak / 1e12)
 
     def to_the_end(self) -> dict[str, Any]:
         config = self.config
@@ -193,7 +201,8 @@ class _Run:
             "train/learning_rate": float(self.schedule(step - 1)),
             "train/gradient_norm": metrics[-1]["gradient_norm"],
             "train/tokens_per_second": here * tokens / seconds,
-            "train/flop_utilisation": here * self.flops / seconds / self.peak,
+            "train/flop_utilisation": here * self.model_flops / seconds / self.peak,
+            "train/executed_flop_utilisation": here * self.flops / seconds / self.peak,
             "train/data_wait_share": min(1.0, self.waited / seconds),
         }
         self.waited = 0.0
@@ -243,6 +252,7 @@ class _Run:
     def _result(self) -> dict[str, Any]:
         return {"steps": self.config.steps, "tokens": self.config.steps * self.config.batch_size *
                 self.config.data.length, "loss_tokens": self.notes["loss_tokens"],
+                "model_flops_per_step": self.model_flops, "executed_flops_per_step": self.flops,
                 "train_seconds": self.notes["seconds"], "compile_seconds": self.compile_seconds,
                 "evaluation_loss": self.notes["evaluation_loss"], "best_step": self.checkpoints.best_step(),
                 "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}

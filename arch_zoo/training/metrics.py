@@ -98,7 +98,8 @@ class Progress:
         """Log where the run stands; `values` holds what was just written to the metrics."""
         elapsed = time.monotonic() - self._began
         left = elapsed / max(1, step - self._start) * (self._total - step)
-        utilisation = f"  MFU {values['train/flop_utilisation']:.0%}" if "train/flop_utilisation" in values else ""
+        utilisation = f"  MFU {values['train/flop_utilisation']:.0%} (executed " \
+                      f"{values['train/executed_flop_utilisation']:.0%})" if "train/flop_utilisation" in values else ""
         logging.info("%s step %d/%d  loss %.3f  lr %.2e  |g| %.2f  %s tok/s%s  left %s", self._label, step, self._total,
                      values["train/loss"], values["train/learning_rate"], values["train/gradient_norm"],
                      f"{values['train/tokens_per_second']:,.0f}", utilisation, clock(left))
