@@ -48,19 +48,25 @@ class Setup:
     """Everything that a config and its data determine before the first step."""
 
     config: RunConfig
-    data: Data
+    data: Data | None  # None: for the shapes of its programs only, as are the batches
+    vocab_size: int  # the tokenizer's
     model: nn.Module
     visibility: Visibility
     optimizer: optax.GradientTransformation
-    train: Batches
-    evaluation: Batches
+    train: Batches | None = None
+    evaluation: Batches | None = None
 
     @classmethod
     def of(cls, config: RunConfig, data: Data) -> "Setup":
         config.require(data.tokenizer)
-        return cls(config, data, build_model(config, data.tokenizer.vocabulary.size),
-                   config.model.architecture.visibility, make_optimizer(config.optimizer, config.steps),
-                   training_batches(config, data), evaluation_batches(config, data))
+        return dataclasses.replace(cls.without_data(config, data.tokenizer.vocabulary.size), data=data,
+                                   train=training_batches(config, data), evaluation=evaluation_batches(config, data))
+
+    @classmethod
+    def without_data(cls, config: RunConfig, vocab_size: int) -> "Setup":
+        """What gives the programs of a run, for a tokenizer of this size."""
+        return cls(config, None, vocab_size, build_model(config, vocab_size), config.model.architecture.visibility,
+                   make_optimizer(config.optimizer, config.steps))
 
     def train_step(self):
         """The pure training step."""
@@ -69,7 +75,7 @@ class Setup:
 
     def initial_state(self, batch: Any) -> TrainState:
         """The state before the first step, from a batch that only gives shapes."""
-        model = drawing_model(self.config, self.data.tokenizer.vocabulary.size)
+        model = drawing_model(self.config, self.vocab_size)
         return initialise(model, self.optimizer, batch, self.visibility, self.config.seed)
 
 
@@ -105,7 +111,7 @@ class _Run:
             self._start_from(workdir)
         self.first = self.notes["step"]
         self.peak = peak_flops(parallel.devices)
-        self.model_flops = model_flops(self.config, setup.data.tokenizer.vocabulary.size)
+        self.model_flops = model_flops(self.config, setup.vocab_size)
         self._compile(first)
         self.metrics = MetricsWriter(workdir, self.first)
         self.progress = Progress(label or workdir.name, self.config.steps, self.first)
