@@ -1,4 +1,8 @@
-"""Counting floating-point operations: of matrix products, where all but a few percent of them are."""
+"""Counting floating-point operations: of matrix products, where all but a few percent of them are.
+
+Executed operations are what the program does, `count_flops`. The model's are what its mathematics asks for: keys that
+a query may not see are not computed, and nothing is computed twice, `model_flops`.
+"""
 
 import math
 import time
@@ -9,12 +13,23 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
+from arch_zoo.config import RunConfig
+
+BACKWARD = 2  # each matrix product of the forward pass has two in the backward pass
+
+
+def model_flops(config: RunConfig, vocab_size: int) -> int:
+    """The model's operations in one training step, by closed formula; `vocab_size` is the tokenizer's."""
+    objective, model, length = config.objective, config.model, config.data.length
+    forward = objective.forward_flops(model, model.vocab_size or vocab_size, length)
+    return (1 + BACKWARD) * config.batch_size * (forward - objective.hidden_flops(model, length))
+
 
 def count_flops(function: Callable, *arguments: Any) -> int:
     """Operations in the matrix products of `function(*arguments)`, from its jaxpr; arguments may be abstract.
 
     Loop bodies count as often as they run, recomputation counts, and a multiplication with its addition is two.
-    (XLA's own cost analysis counts the body of a scan once.)
+    (XLA's own cost analysis counts the body of a scan once.) What every device of a mesh does counts for each of them.
     """
     return _count(jax.make_jaxpr(function)(*arguments).jaxpr)
 
@@ -24,11 +39,17 @@ def _count(jaxpr: core.Jaxpr) -> int:
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
             total += _dot_flops(equation)
-        repeats = equation.params["length"] if equation.primitive.name == "scan" else 1
+        repeats = _repeats(equation)
         for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_jaxpr):
             if _is_jaxpr(inner):
                 total += repeats * _count(getattr(inner, "jaxpr", inner))
     return total
+
+
+def _repeats(equation: core.JaxprEqn) -> int:
+    """How often what is inside of an equation runs."""
+    return {"scan": lambda p: p["length"], "shard_map": lambda p: p["mesh"].size}.get(
+        equation.primitive.name, lambda p: 1)(equation.params)
 
 
 def _is_jaxpr(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import pathlib
 import sys
 
 
@@ -10,6 +11,35 @@ def usable_cores() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
+
+
+def free_memory() -> tuple[int, str] | None:
+    """(bytes that this process could still take, what says so); None where the system does not tell.
+
+    The system's own figure, or what the process's control group leaves of its limit where that is less.
+    """
+    try:
+        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
+        free = int(fields["MemAvailable"].split()[0]) * 1024, "the system has free"
+    except (OSError, KeyError, ValueError):
+        return None
+    group = _group_memory()
+    return free if group is None or group >= free[0] else (group, "the control group leaves")
+
+
+def _group_memory(root: pathlib.Path = pathlib.Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes that the control group of a container leaves, its file cache counted as free; None without a limit."""
+    for folder, limit, used, cache in ((root, "memory.max", "memory.current", "inactive_file"),
+                                       (root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+                                        "total_inactive_file")):
+        try:
+            most, taken = (int((folder / name).read_text()) for name in (limit, used))
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+        return most - taken + int(stat.get(cache, 0))
+    return None
 
 
 def give_back_memory() -> None:

@@ -51,10 +51,9 @@ def make_step(config, count: int):
     import jax
 
     from arch_zoo.training.parallel import choose_devices, make_parallel
-    from arch_zoo.training.setup import Setup, build_model
+    from arch_zoo.training.setup import Setup
 
-    setups = [Setup(config.replace(seed=seed), None, build_model(config, config.model.vocab_size),
-                    config.model.architecture.visibility, None, None) for seed in range(count)]
+    setups = [Setup.without_data(config.replace(seed=seed), config.model.vocab_size) for seed in range(count)]
     parallel = make_parallel("jit", choose_devices(1), config.batch_size, 1)
     parallel = parallel.together() if count > 1 else parallel
     batch = random_batch(config)

@@ -6,7 +6,7 @@ import time
 
 from absl import flags, logging
 
-from arch_zoo.errors import Interrupted, NotFinite, UserError
+from arch_zoo.errors import Interrupted, NotFinite, UserError, out_of_memory
 from arch_zoo.files import read_json, write_json_atomic
 from arch_zoo.settings import from_dict
 from arch_zoo.training.layout import RESULT_FILE
@@ -29,7 +29,8 @@ def main(arguments: list[str]) -> int | None:
     except Interrupted:
         raise
     except Exception as error:
-        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        text = str(error) if isinstance(error, UserError) else \
+            out_of_memory(error) or f"{type(error).__name__}: {error}"
         write_json_atomic(workdir / FAILED_FILE, {"error": textwrap.shorten(text, _LONGEST_ERROR)})
         raise
 

@@ -70,4 +70,4 @@ def show_and_write(directory: pathlib.Path, task, outcome, subject, seconds: flo
 
 if __name__ == "__main__":
     program.run(main, __doc__, request.EvaluateConfig, aliases=asking.aliases(request.EvaluateConfig),
-                load=asking.load)
+                load=asking.load, turn="score shorter texts, or free memory that other programs hold")

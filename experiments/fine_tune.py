@@ -52,4 +52,5 @@ def _report(results: dict, folder: pathlib.Path) -> str:
 
 
 if __name__ == "__main__":
-    program.run(main, __doc__, FineTuneConfig, aliases=ALIASES)
+    program.run(main, __doc__, FineTuneConfig, aliases=ALIASES,
+                turn="lower --batch_size or --length")

@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from arch_zoo.errors import Interrupted, UserError
+from arch_zoo.errors import TURN, Interrupted, UserError, out_of_memory
 from arch_zoo.files import read_json
 from arch_zoo.registry import did_you_mean
 from arch_zoo.settings import Settings, from_dict, override
@@ -26,7 +26,7 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 def run(main: Callable[..., int | None], about: str, config_class: type[Settings] | None = None,
         aliases: dict[str, str] | None = None, load: Callable[..., Any] | None = None,
         default_config: Callable[[], str | None] = lambda: None,
-        beside: dict[str, type[Settings]] | None = None) -> None:
+        beside: dict[str, type[Settings]] | None = None, turn: str = TURN) -> None:
     """Run `main(arguments)`, or `main(config, arguments)` for a program that takes `--config`.
 
     `--config=FILE[:ARGUMENT]` names a Python file with `get_config`, or the config.json of a run; `--config.a.b=VALUE`
@@ -34,7 +34,7 @@ def run(main: Callable[..., int | None], about: str, config_class: type[Settings
     defaults. `aliases` maps a short flag to such a path: {"match": "match"} makes `--match=x` mean `--config.match=x`,
     and `--match.a=x` mean `--config.match.a=x`. `load` makes the config from what `load_config` is given. `beside`: the
     settings that are no part of the config and that `load` also makes, by the first part of their paths; aliases lead
-    to them.
+    to them. `turn`: what a person can change where memory runs out.
     """
     try:
         source, overrides, rest = _split(sys.argv[1:], aliases or {})
@@ -50,7 +50,7 @@ def run(main: Callable[..., int | None], about: str, config_class: type[Settings
             arguments = ((load or load_config)(source, overrides, config_class), remaining)
     except (UserError, flags.Error) as error:
         _fail(error, USAGE)
-    _run(main, *arguments)
+    _run(main, *arguments, turn=turn)
 
 
 def run_as_is(main: Callable[[], int | None]) -> None:
@@ -60,8 +60,9 @@ def run_as_is(main: Callable[[], int | None]) -> None:
     _run(main)
 
 
-def _run(main: Callable[..., int | None], *arguments) -> None:
-    app.run(lambda _: sys.exit(_guarded(main, *arguments)), argv=[sys.argv[0]], flags_parser=lambda argv: argv)
+def _run(main: Callable[..., int | None], *arguments, turn: str = TURN) -> None:
+    app.run(lambda _: sys.exit(_guarded(main, *arguments, turn=turn)), argv=[sys.argv[0]],
+            flags_parser=lambda argv: argv)
 
 
 def _show_progress() -> None:
@@ -87,7 +88,7 @@ def _report_unraisable(unraisable) -> None:
         sys.__unraisablehook__(unraisable)
 
 
-def _guarded(main: Callable[..., int | None], *arguments) -> int:
+def _guarded(main: Callable[..., int | None], *arguments, turn: str = TURN) -> int:
     """The program's exit code; what the user can put right becomes one line."""
     try:
         code = main(*arguments) or 0
@@ -105,6 +106,8 @@ def _guarded(main: Callable[..., int | None], *arguments) -> int:
         if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error):
             _fail("no space left on the disk; free some and run the same command again, it goes on from what is saved",
                   FAILED)
+        if line := out_of_memory(error, turn):
+            _fail(line, FAILED)
         raise
     return FAILED
 

@@ -17,12 +17,15 @@ from experiments.environment import restart_in_fast_environment
 from experiments.studies.layout import STUDY_FILE
 
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run (required); an unfinished run in it is resumed")
+PLAN = flags.DEFINE_bool("plan", False, "say what the run would need (memory, the largest batch, tokens/s), and end")
 SEEDS = flags.DEFINE_integer("seeds", None, "with vectorize=seeds: how many, from config.seed on", lower_bound=1)
 RATES = flags.DEFINE_list("learning_rates", None, "with vectorize=learning_rate: which")
 
 
 def main(config: RunConfig, arguments: list[str]) -> int | None:
     """Claim the directory, train, write result.json."""
+    if PLAN.value:
+        return _plan(config)
     if WORKDIR.value is None:
         raise UserError("--workdir=DIR is required: the directory of the run")
     restart_in_fast_environment()
@@ -55,6 +58,14 @@ def main(config: RunConfig, arguments: list[str]) -> int | None:
     print(f"{workdir}: {result['steps']} steps, {result['tokens']:,} tokens, held-out loss of "
           f"{config.objective.name} {result['evaluation_loss']:.4f}, {result['train_seconds']:.0f} s of training; "
           f"python -m experiments.report {workdir} draws it")
+
+
+def _plan(config: RunConfig) -> None:
+    restart_in_fast_environment()
+    from experiments.planning import plan_text
+
+    program.use_compilation_cache(config.data.cache_dir)
+    print(plan_text(config))
 
 
 def config_of_directory() -> str | None:

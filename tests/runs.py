@@ -30,8 +30,8 @@ TRAINING = ("arch_zoo.training.loop", "arch_zoo.training.metrics:event_writer", 
 ASKING = ("arch_zoo.training.trained", "arch_zoo.training.checkpoints", "arch_zoo.fine_tuning.seeds",
           "arch_zoo.tasks.base", "arch_zoo.generation.texts", "jaxlib.mlir.dialects.mhlo", "rich.console",
           "arch_zoo.models.single_stack", "arch_zoo.objectives.masked_lm")
-TIMING = {"train/tokens_per_second", "train/flop_utilisation", "train/data_wait_share", "train_seconds",
-          "compile_seconds", "seconds", "peak_memory_bytes"}
+TIMING = {"train/tokens_per_second", "train/flop_utilisation", "train/executed_flop_utilisation",
+          "train/data_wait_share", "train_seconds", "compile_seconds", "seconds", "peak_memory_bytes"}
 
 
 def write_corpus(path: pathlib.Path, documents: int = 400) -> pathlib.Path:

@@ -1,13 +1,19 @@
-"""FLOPs: the closed formulas equal what stands in the jaxpr, exactly."""
+"""FLOPs: the closed formulas equal what stands in the jaxpr, exactly; the model's leave out what is hidden."""
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-from arch_zoo.analysis.ledger import counted_flops_per_token, example_batch, make_ledger
-from arch_zoo.flops import count_flops
+from arch_zoo.analysis.ledger import counted_flops_per_token, make_ledger
+from arch_zoo.flops import count_flops, model_flops
+from arch_zoo.layers.visibility import Visibility, visible_self
+from arch_zoo.models.formulas import visible_pairs
 from arch_zoo.settings import override
-from tests.toy import SIZE, abstract_parameters, compatible_pairs, tiny_config, toy_model, toy_vocabulary
+from arch_zoo.training.batches import example_batch
+from arch_zoo.training.optimizers import make_optimizer
+from arch_zoo.training.state import TrainState
+from arch_zoo.training.step import make_train_step
+from tests.toy import SIZE, abstract_parameters, compatible_pairs, tiny_config, toy_batch, toy_model, toy_vocabulary
 
 PAIRS = compatible_pairs()
 IDS = ["-".join(pair) for pair in PAIRS]
@@ -72,3 +78,49 @@ def test_the_walk_counts_loops_and_calls():
                        a, b) == 7 * once
     assert count_flops(lambda a, b: jax.grad(lambda a: jnp.sum(jax.checkpoint(lambda a: jnp.sin(a @ b))(a)))(a),
                        a, b) == 3 * once  # forward, again, and backward
+
+
+@pytest.mark.parametrize("window", [0, 1, 3, 4, 40])
+@pytest.mark.parametrize("visibility", Visibility)
+def test_visible_pairs_are_those_that_the_mask_lets_through(visibility, window):
+    length, prefix = 13, 5 if visibility is Visibility.PREFIX else 0
+    mask = visible_self(visibility, jnp.ones((1, length), int), jnp.arange(length)[None] < prefix, window)
+    assert visible_pairs(visibility, length, prefix, window) == mask.sum()
+
+
+def test_the_model_has_half_of_a_causal_decoders_attention_and_all_of_an_encoders():
+    def model_and_executed(**changes):
+        config = override(tiny_config(**changes), BASE)
+        return model_flops(config, SIZE), 3 * config.batch_size * by_formula(config)
+
+    encoder, executed = model_and_executed(model__architecture="encoder_only", objective="masked_lm")
+    assert encoder == executed
+    decoder, executed = model_and_executed()
+    c, pairs, hidden = tiny_config().model, 24 * 24, 24 * 23 // 2
+    assert executed - decoder == 3 * 8 * c.depth * 4 * c.width * hidden and 2 * hidden == pairs - 24
+    both, executed = model_and_executed(model__architecture="encoder_decoder", objective="prefix_lm")
+    assert 0 < executed - both < executed - decoder + 3 * 8 * c.depth * 4 * c.width * hidden
+    windowed, _ = model_and_executed(model__architecture="encoder_only", objective="masked_lm", model__windows=(4,))
+    assert windowed < encoder
+
+
+def test_recomputation_is_executed_and_is_not_the_models():
+    plain, again = tiny_config(), tiny_config(model__remat=True)
+    assert model_flops(plain, SIZE) == model_flops(again, SIZE)
+
+    def executed(config):
+        step = make_train_step(config.objective, toy_model(config), config.model.architecture.visibility,
+                               make_optimizer(config.optimizer, 1), seed=0, accumulate=1)
+        batch = toy_batch(config)
+        parameters = abstract_parameters(config)
+        state = jax.eval_shape(lambda p: TrainState(jnp.zeros((), jnp.int32), p,
+                                                    make_optimizer(config.optimizer, 1).init(p)), parameters)
+        return count_flops(step, state, batch)
+
+    assert executed(again) > executed(plain) >= model_flops(plain, SIZE)
+
+
+def test_the_walk_counts_what_each_device_of_a_mesh_does():
+    mesh = jax.make_mesh((1,), ("data",))
+    body = jax.shard_map(jnp.dot, mesh=mesh, in_specs=jax.P(), out_specs=jax.P())
+    assert count_flops(body, jnp.ones((3, 4)), jnp.ones((4, 5))) == 2 * 3 * 4 * 5

@@ -4,17 +4,12 @@ import dataclasses
 import functools
 
 import jax
-import numpy as np
 
 from arch_zoo.config import RunConfig
 from arch_zoo.data.tokenizers import Vocabulary
-from arch_zoo.examples import Pairs, Window
-from arch_zoo.flops import count_flops
-from arch_zoo.models.architecture import Batch
-from arch_zoo.objectives.base import Seeds
+from arch_zoo.flops import BACKWARD, count_flops
 from arch_zoo.tensor_files import flatten_tree
-
-BACKWARD = 2  # each matrix product of the forward pass has two in the backward pass
+from arch_zoo.training.batches import example_batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,31 +64,13 @@ def counted_flops_per_token(config: RunConfig, vocabulary: Vocabulary) -> float:
     return count_flops(jax.grad(loss), parameters, batch) / (len(batch.example_ids) * config.data.length)
 
 
-def example_batch(config: RunConfig, vocabulary: Vocabulary, rows: int = 1) -> Batch:
-    """A batch of the right shapes with made-up text."""
-    nothing, token = np.zeros(rows, np.int64), np.flatnonzero(~vocabulary.is_special)[0]
-    numbers = {"index": nothing, "place": nothing, "visit": nothing}
-
-    def stream(length: int) -> np.ndarray:
-        return np.full((rows, length), token, np.int32)
-
-    if config.objective.reads_pairs:
-        lengths = config.objective.lengths(config.data.length)
-        source, target = stream(lengths.source), stream(lengths.target)
-        window = Pairs(source, np.ones_like(source), target, np.ones_like(target), **numbers)
-    else:
-        tokens = stream(config.data.length + 1)
-        window = Window(tokens, np.ones_like(tokens), **numbers)
-    example = config.objective.prepare(window, vocabulary, Seeds(0))
-    return config.model.architecture.layout(example, np.arange(rows), vocabulary.start_id)
-
-
 def _model(config: RunConfig, vocab_size: int):
     return config.objective.build(config.model, vocab_size, config.dtype)
 
 
 def _abstract_parameters(config: RunConfig, vocab_size: int, vocabulary: Vocabulary):
-    model = _model(config, vocab_size)
+    # As a loop the stack traces in no time, and the tree is the same.
+    model = _model(config.replace(model=config.model.replace(scan=True, remat=False)), vocab_size)
     initialise = functools.partial(model.init, train=False)
     visibility = config.model.architecture.visibility
     batch = example_batch(config, vocabulary)

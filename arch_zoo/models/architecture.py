@@ -84,6 +84,10 @@ class Architecture(Settings):
         """Closed formula for the matrix products of one example's forward pass."""
         raise NotImplementedError
 
+    def hidden_flops(self, config: ModelConfig, lengths: Lengths) -> int:
+        """What of `forward_flops` is spent on what attention may not see, by the architecture's visibility."""
+        return 0
+
     def build(self, config: ModelConfig, vocab_size: int, dtype: str) -> nn.Module:
         """The Linen module; its `__call__(batch, visibility, train=)` gives logits at the loss positions."""
         raise NotImplementedError

@@ -16,7 +16,7 @@ from arch_zoo.layers.embedding import Embedding, Entry
 from arch_zoo.layers.stack import Stack
 from arch_zoo.layers.visibility import Visibility, visible_cross
 from arch_zoo.models.architecture import Architecture, Batch, Reading, Stream, decoder_inputs, make_batch, make_stream
-from arch_zoo.models.formulas import entry_flops, head_flops, stack_flops
+from arch_zoo.models.formulas import entry_flops, head_flops, hidden_flops, stack_flops
 from arch_zoo.models.heads import Projection, VocabularyHead, take_positions
 from arch_zoo.registry import ARCHITECTURES
 
@@ -63,6 +63,10 @@ class EncoderDecoder(Architecture):
         decoder = stack_flops(config, config.depth, lengths.target, lengths.source)
         return (entry_flops(config, lengths.source) + encoder + entry_flops(config, lengths.target) + decoder
                 + head_flops(config, vocab_size, loss_positions))
+
+    def hidden_flops(self, config: ModelConfig, lengths: Lengths) -> int:
+        return (hidden_flops(config, config.encoder_depth or config.depth, lengths.source, Visibility.BIDIRECTIONAL)
+                + hidden_flops(config, config.depth, lengths.target, self.visibility))
 
     def build(self, config: ModelConfig, vocab_size: int, dtype: str) -> "EncoderDecoderModel":
         return EncoderDecoderModel(config, vocab_size, dtype)

@@ -3,7 +3,10 @@
 The ledger prints them, and a test holds them equal to what the jaxpr says.
 """
 
+import numpy as np
+
 from arch_zoo.config import ModelConfig
+from arch_zoo.layers.visibility import Visibility
 
 
 def stack_flops(config: ModelConfig, depth: int, length: int, memory_length: int = 0) -> int:
@@ -19,6 +22,28 @@ def stack_flops(config: ModelConfig, depth: int, length: int, memory_length: int
     cross = attention(length, memory_length) if memory_length else 0
     positions = c.position.relate_flops(length, c.width, c.heads, c.size_of_head)
     return depth * (attention(length, length) + positions + cross + feed_forward)
+
+
+def visible_pairs(visibility: Visibility, length: int, prefix: int = 0, window: int = 0) -> int:
+    """How many pairs of query and key `visible_self` allows in one segment, the first `prefix` tokens of it the prefix.
+    """
+    query = np.arange(length)
+    last = {Visibility.BIDIRECTIONAL: np.full(length, length - 1), Visibility.CAUSAL: query,
+            Visibility.PREFIX: np.maximum(query, prefix - 1)}[visibility]
+    if not window:
+        return int((last + 1).sum())
+    reach = window // 2 if visibility is Visibility.BIDIRECTIONAL else window - 1
+    return int((np.minimum(last, query + reach) - np.maximum(query - reach, 0) + 1).sum())
+
+
+def hidden_flops(config: ModelConfig, depth: int, length: int, visibility: Visibility, prefix: int = 0) -> int:
+    """What of `stack_flops` attention spends on keys of its own stream that no query may see.
+
+    They are hidden by the direction and by sliding windows; documents that share a window are not known here.
+    """
+    windows = config.windows or (0,)
+    hidden = sum(length**2 - visible_pairs(visibility, length, prefix, windows[i % len(windows)]) for i in range(depth))
+    return 4 * hidden * config.heads * config.size_of_head
 
 
 def entry_flops(config: ModelConfig, length: int) -> int:

@@ -16,7 +16,7 @@ from arch_zoo.layers.embedding import Embedding, Entry
 from arch_zoo.layers.stack import Stack
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.models.architecture import Architecture, Batch, Stream
-from arch_zoo.models.formulas import entry_flops, head_flops, stack_flops
+from arch_zoo.models.formulas import entry_flops, head_flops, hidden_flops, stack_flops
 from arch_zoo.models.heads import Discriminator, Projection, SentenceHead, VocabularyHead, take_positions
 
 
@@ -32,6 +32,11 @@ class SingleStream(Architecture):
         head = head_flops(config, vocab_size, loss_positions)
         future = config.future_heads * (stack_flops(config, 1, length) + head)
         return entry_flops(config, length) + stack_flops(config, config.depth, length) + head + future
+
+    def hidden_flops(self, config: ModelConfig, lengths: Lengths) -> int:
+        length = self.longest_stream(lengths)
+        return sum(hidden_flops(config, depth, length, self.visibility, lengths.source)
+                   for depth in (config.depth, *[1] * config.future_heads))
 
     def build(self, config: ModelConfig, vocab_size: int, dtype: str) -> "SingleStack":
         return SingleStack(config, vocab_size, dtype)

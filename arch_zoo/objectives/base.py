@@ -84,6 +84,13 @@ class Objective(Settings):
         """Closed formula for the matrix products of the loss of one window of `length` tokens."""
         return model.architecture.forward_flops(model, vocab_size, self.lengths(length), self.loss_positions(length))
 
+    def hidden_flops(self, model: ModelConfig, length: int) -> int:
+        """What of `forward_flops` is spent on what attention may not see: a causal mask hides half.
+
+        Where rows differ in what they see (a mixture), all count as if they saw to the left only.
+        """
+        return model.architecture.hidden_flops(model, self.lengths(length))
+
     def lengths(self, length: int) -> Lengths:
         """Lengths of the streams made from a window of `length` tokens."""
         raise NotImplementedError

@@ -85,6 +85,10 @@ class Electra(MaskedLM):
             heads += head_flops(model, vocab_size, length if self.where == "everywhere" else corrupted)
         return both + heads
 
+    def hidden_flops(self, model: ModelConfig, length: int) -> int:
+        return sum(super(Electra, self).hidden_flops(c, length)
+                   for c in (model, generator_config(model, self.generator_share)))
+
     @property
     def scales(self) -> Mapping[str, float]:
         return {self.predicts: self.weight}

@@ -10,6 +10,7 @@ from arch_zoo.data.mixing import MixedWindows
 from arch_zoo.data.pipeline import PackedPairs, Windows, batch_indices
 from arch_zoo.data.prepare import Data
 from arch_zoo.data.token_store import PairStore, TokenStore
+from arch_zoo.data.tokenizers import Vocabulary
 from arch_zoo.errors import UserError
 from arch_zoo.examples import Pairs, Window
 from arch_zoo.models.architecture import Batch
@@ -96,3 +97,22 @@ def _windows_of(config: RunConfig, store: TokenStore | PairStore, seed: int | No
         logging.info("%s: %d of %d pairs are too long for a row, their ends are cut off; data.length and "
                      "objective.target_length say how long it is", store.path, packed.cut, packed.pairs)
     return packed
+
+
+def example_batch(config: RunConfig, vocabulary: Vocabulary, rows: int = 1) -> Batch:
+    """A batch of the right shapes with made-up text."""
+    nothing, token = np.zeros(rows, np.int64), np.flatnonzero(~vocabulary.is_special)[0]
+    numbers = {"index": nothing, "place": nothing, "visit": nothing}
+
+    def stream(length: int) -> np.ndarray:
+        return np.full((rows, length), token, np.int32)
+
+    if config.objective.reads_pairs:
+        lengths = config.objective.lengths(config.data.length)
+        source, target = stream(lengths.source), stream(lengths.target)
+        window = Pairs(source, np.ones_like(source), target, np.ones_like(target), **numbers)
+    else:
+        tokens = stream(config.data.length + 1)
+        window = Window(tokens, np.ones_like(tokens), **numbers)
+    example = config.objective.prepare(window, vocabulary, Seeds(0))
+    return config.model.architecture.layout(example, np.arange(rows), vocabulary.start_id)

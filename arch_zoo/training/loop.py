@@ -14,7 +14,7 @@ from arch_zoo.config import RunConfig
 from arch_zoo.data.pipeline import Prefetcher
 from arch_zoo.data.prepare import Data
 from arch_zoo.errors import Interrupted, NotFinite, UserError
-from arch_zoo.flops import count_flops, peak_flops
+from arch_zoo.flops import count_flops, model_flops, peak_flops
 from arch_zoo.machine import give_back_memory
 from arch_zoo.settings import to_dict
 from arch_zoo.settings_view import difference
@@ -78,31 +78,31 @@ class _Run:
         self.knobs = parallel.place_state(parallel.join([member.setup.knobs for member in members]))
         self.flying: list[tuple[int, Any]] = []  # metrics of the steps that nobody has looked at
         self.due: int | None = None  # the step at which a log is due
-        first = self._batch_at(0)
-        one = self.setup.train.batch_at(0)
-        self.flops = count_flops(self.setup.train_step(), *jax.eval_shape(
-            lambda b, seed: (self.setup.state_of(b, seed), b), one, self.setup.knobs.seed))
         self.peak = peak_flops(parallel.devices)
-        self._compile(first, one)
+        self.model_flops = model_flops(self.config, self.setup.vocab_size)
+        self._compile(self._batch_at(0))
         self.progress = Progress(label, self.config.steps, self.first)
 
     def _batch_at(self, step: int) -> Any:
         return self.parallel.place_batch(self.parallel.join_batches([m.setup.train.batch_at(step)
                                                                      for m in self.members]))
 
-    def _compile(self, batch: Any, one: Any) -> None:
-        began = time.monotonic()
-        self.step = self.parallel.compile_train(self.setup.step).lower(self.state, batch, self.knobs).compile()
+    def _compile(self, batch: Any) -> None:
+        began, count = time.monotonic(), len(self.members)
+        step = self.parallel.compile_train(self.setup.step)
+        arguments = self.state, batch, self.knobs
+        self.flops = count_flops(step, *arguments) // count  # of these arguments, so that what follows traces no more
+        self.step = step.lower(*arguments).compile()
         evaluate = make_evaluation_step(self.config.objective, self.setup.model, self.setup.visibility)
-        self.evaluate_step = self.parallel.compile_evaluation(evaluate).lower(
-            self.state.parameters, self.parallel.place_evaluation(one)).compile()
+        self.evaluate_step = self.parallel.compile_evaluation(evaluate)  # compiled when it is first called
         self.compile_seconds = time.monotonic() - began
         give_back_memory()
         for member in self.members:
-            member.compile_seconds = self.compile_seconds
-        logging.info("compiled in %.1f s; %.2f GFLOP a step%s, the devices reach %.2f TFLOP/s", self.compile_seconds,
-                     self.flops / 1e9, f" of each of {len(self.members)} runs" if len(self.members) > 1 else "",
-                     self.peak / 1e12)
+            member.cost = {"compile_seconds": self.compile_seconds, "model_flops_per_step": self.model_flops,
+                           "executed_flops_per_step": self.flops}
+        logging.info("compiled in %.1f s; a step%s is %.2f GFLOP of the model and executes %.2f, the devices reach %.2f "
+                     "TFLOP/s", self.compile_seconds, f" of each of {count} runs" if count > 1 else "",
+                     self.model_flops / 1e9, self.flops / 1e9, self.peak / 1e12)
 
     def to_the_end(self) -> None:
         """All remaining steps, with logs, evaluations and checkpoints where the config wants them."""
@@ -164,7 +164,8 @@ class _Run:
             here = step - max(self.first, step - len(member.pending))  # steps of this process since the last log
             written.append(member.log(step, {
                 "train/tokens_per_second": here * tokens / seconds,
-                "train/flop_utilisation": here * self.flops / seconds / self.peak,
+                "train/flop_utilisation": here * self.model_flops / seconds / self.peak,
+                "train/executed_flop_utilisation": here * self.flops / seconds / self.peak,
                 "train/data_wait_share": min(1.0, self.waited / seconds)}))
         self.waited = 0.0
         self.progress.line(step, written)

@@ -30,8 +30,8 @@ class Member:
         self.notes = {"step": 0, "loss_tokens": 0.0, "seconds": 0.0, "evaluation_loss": None}
         self.pending: list[dict[str, float]] = []  # metrics of the steps since the last logged one
         self.failure: NotFinite | None = None
-        self.compile_seconds = 0.0
-        self.schedule = make_schedule(self.config.optimizer, self.config.steps)
+        self.cost: dict[str, float] = {}  # of the program that trains it: seconds to compile, operations
+        self.schedule = jax.jit(make_schedule(self.config.optimizer, self.config.steps))
         self.metrics: MetricsWriter | None = None
 
     def begin(self, initial: TrainState) -> TrainState:
@@ -108,8 +108,7 @@ class Member:
         c = self.config
         return {"steps": c.steps, "tokens": c.steps * c.batch_size * c.data.length,
                 "loss_tokens": self.notes["loss_tokens"], "train_seconds": self.notes["seconds"],
-                "compile_seconds": self.compile_seconds, "evaluation_loss": self.notes["evaluation_loss"],
-                "best_step": self.checkpoints.best_step(),
+                **self.cost, "evaluation_loss": self.notes["evaluation_loss"], "best_step": self.checkpoints.best_step(),
                 "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
     def close(self) -> None:

@@ -104,11 +104,11 @@ class Progress:
             low, high = (f"{edge(values[f'train/{name}'] for values in written):{form}}" for edge in (min, max))
             return low if low == high else f"{low}–{high}"
 
-        rate, utilisation = (sum(values[f"train/{name}"] for values in written)
-                             for name in ("tokens_per_second", "flop_utilisation"))
-        logging.info("%s step %d/%d  loss %s  lr %s  |g| %s  %s tok/s  MFU %.0f%%  left %s", self._label, step,
-                     self._total, shown("loss", ".3f"), shown("learning_rate", ".2e"), shown("gradient_norm", ".2f"),
-                     f"{rate:,.0f}", 100 * utilisation, clock(left))
+        rate, model, executed = (sum(values[f"train/{name}"] for values in written) for name in (
+            "tokens_per_second", "flop_utilisation", "executed_flop_utilisation"))
+        logging.info("%s step %d/%d  loss %s  lr %s  |g| %s  %s tok/s  MFU %.0f%% (executed %.0f%%)  left %s",
+                     self._label, step, self._total, shown("loss", ".3f"), shown("learning_rate", ".2e"),
+                     shown("gradient_norm", ".2f"), f"{rate:,.0f}", 100 * model, 100 * executed, clock(left))
 
 
 def clock(seconds: float) -> str:

@@ -36,23 +36,33 @@ def build_model(config: RunConfig, vocab_size: int) -> nn.Module:
     return config.objective.build(config.model, rows, config.dtype)
 
 
+def drawing_model(config: RunConfig, vocab_size: int) -> nn.Module:
+    """The same parameters as `build_model`'s at a seed, from a program that does not grow with depth."""
+    return build_model(config.replace(model=config.model.replace(scan=True, remat=False)), vocab_size)
+
+
 @dataclasses.dataclass
 class Setup:
     """A run's model, data and optimizer, and its step as a pure function."""
 
     config: RunConfig
-    data: Data
+    data: Data | None  # None: for the shapes of its programs only, as are the batches
+    vocab_size: int  # the tokenizer's
     model: nn.Module
     visibility: Visibility
-    train: Batches
-    evaluation: Batches
+    train: Batches | None = None
+    evaluation: Batches | None = None
 
     @classmethod
     def of(cls, config: RunConfig, data: Data) -> "Setup":
         config.require(data.tokenizer)
-        return cls(config, data, build_model(config, data.tokenizer.vocabulary.size),
-                   config.model.architecture.visibility, training_batches(config, data),
-                   evaluation_batches(config, data))
+        return dataclasses.replace(cls.without_data(config, data.tokenizer.vocabulary.size), data=data,
+                                   train=training_batches(config, data), evaluation=evaluation_batches(config, data))
+
+    @classmethod
+    def without_data(cls, config: RunConfig, vocab_size: int) -> "Setup":
+        """What gives the programs of a run, for a tokenizer of this size."""
+        return cls(config, None, vocab_size, build_model(config, vocab_size), config.model.architecture.visibility)
 
     @property
     def knobs(self) -> Knobs:
@@ -76,7 +86,8 @@ class Setup:
 
     def state_of(self, batch: Any, seed: jax.Array) -> TrainState:
         """The state before the first step, from a batch that only gives shapes."""
-        return initialise(self.model, self.optimizer, batch, self.visibility, seed)
+        model = drawing_model(self.config, self.vocab_size)
+        return initialise(model, self.optimizer, batch, self.visibility, seed)
 
     def initial_state(self, batch: Any) -> TrainState:
         """`state_of` the run's own seed."""

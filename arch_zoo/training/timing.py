@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -47,16 +48,21 @@ def compile_step(config: RunConfig, data: Data) -> CompiledStep:
     began = time.perf_counter()
     step = parallel.compile_train(setup.step).lower(state, placed, setup.knobs).compile()
     compile_seconds = time.perf_counter() - began
+    run = stepper(step, state, placed, setup.knobs)
+    run(), run()
+    return CompiledStep(run, compile_seconds, flops, peak_flops(parallel.devices))
 
+
+def stepper(step: Callable, state: Any, placed: Any, knobs: Any) -> Callable[[], float]:
+    """Each call makes one more compiled step from `state`, which is given up to it, and gives its seconds."""
     def run() -> float:
         nonlocal state
         began = time.perf_counter()
-        state, metrics = step(state, placed, setup.knobs)
+        state, metrics = step(state, placed, knobs)
         jax.block_until_ready(metrics)
         return time.perf_counter() - began
 
-    run(), run()
-    return CompiledStep(run, compile_seconds, flops, peak_flops(parallel.devices))
+    return run
 
 
 def time_steps(config: RunConfig, data: Data, steps: int) -> StepTiming:

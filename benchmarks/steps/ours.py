@@ -14,7 +14,6 @@ def make_step(config, folder: pathlib.Path):
     from arch_zoo.flops import count_flops, peak_flops
     from arch_zoo.interop.huggingface import import_checkpoint
     from arch_zoo.machine import give_back_memory
-    from arch_zoo.training.optimizers import make_optimizer
     from arch_zoo.training.parallel import choose_devices, make_parallel
     from arch_zoo.training.setup import Setup
     from arch_zoo.training.state import TrainState
@@ -22,15 +21,12 @@ def make_step(config, folder: pathlib.Path):
 
     batch = random_batch(config)
     parallel = make_parallel("jit", choose_devices(1), config.batch_size, config.accumulate)
-    model = config.objective.build(config.model, config.model.vocab_size, config.dtype)
+    setup = Setup.without_data(config, config.model.vocab_size)
     parameters = jax.tree.map(jnp.asarray, import_checkpoint(folder).parameters)
-    state = parallel.place_state(TrainState(jnp.zeros((), jnp.int32), parameters, make_optimizer(
-        config.optimizer, config.steps).init(parameters)))
-    setup = Setup(config, None, model, config.model.architecture.visibility, None, None)
+    state = parallel.place_state(TrainState(jnp.zeros((), jnp.int32), parameters, setup.optimizer.init(parameters)))
     placed = parallel.place_batch(batch)
     flops = count_flops(setup.train_step(), *jax.eval_shape(lambda s, b: (s, b), state, batch))
     compiled = parallel.compile_train(setup.step).lower(state, placed, setup.knobs).compile()
-
     give_back_memory()  # as a run does
 
     def step() -> float:

@@ -4,10 +4,14 @@ import fcntl
 import shutil
 import subprocess
 import sys
+import types
 
+import jax
 import numpy as np
 import pytest
 
+from arch_zoo.files import read_json
+from experiments import cell, program
 from tests.runs import (
     ROOT,
     TRAINING,
@@ -60,6 +64,8 @@ def runs(tmp_path_factory):
         "disk full in training": runs.until("ENOSPC", "os.mkdir checkpoints/16.orbax-checkpoint-tmp", "disk_full"),
         "disk full in encoding": runs.until("ENOSPC", "open tokens.bin", "disk_full_early",
                                             data__cache_dir=runs.directory / "full"),
+        # The logits alone are 2.9 GB, and one GiB is left.
+        "no memory": runs.until("ENOMEM", "step 1", "no_memory", batch_size=2**17),
         "Ctrl-C in encoding": runs.until("SIGINT", "open tokens.bin", "interrupted",
                                          data__cache_dir=runs.directory / "interrupted_cache"),
     }
@@ -72,6 +78,39 @@ def last_line(ended):
     """The last line on stderr, after lines of progress; none of them may be a traceback."""
     assert "Traceback" not in ended["err"] and "Error:" not in ended["err"], ended["err"]
     return ended["err"].splitlines()[-1]
+
+
+def test_memory_that_runs_out_is_one_line_with_what_to_turn(runs):
+    ended = runs.ended["no memory"]
+    assert ended["code"] == 1
+    said = last_line(ended)
+    assert said.startswith("stop_at: out of memory (") and "lower batch_size or data.length, raise accumulate" in said
+
+
+def test_a_cell_without_memory_says_so_in_its_file(tmp_path, monkeypatch):
+    def run_cell(workdir):
+        raise MemoryError("Unable to allocate 9.0 GiB for an array")
+
+    monkeypatch.setattr(cell, "run_cell", run_cell)
+    monkeypatch.setattr(cell, "WORKDIR", types.SimpleNamespace(value=str(tmp_path)))
+    monkeypatch.setattr(cell.local, "settle_in", lambda: None)
+    with pytest.raises(MemoryError):
+        cell.main([])
+    assert read_json(tmp_path / "failed.json")["error"].startswith("out of memory (9.0 GiB could not be had): lower")
+
+
+@pytest.mark.parametrize("turn", [None, "lower --length"])
+def test_every_program_ends_so_and_may_say_what_to_turn_itself(turn, monkeypatch):
+    def fail(line, code):
+        raise SystemExit(f"{code}: {line}")
+
+    def main():
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 72 bytes.")
+
+    monkeypatch.setattr(program, "_fail", fail)
+    with pytest.raises(SystemExit, match=turn or "batch_size") as end:
+        program._guarded(main, **({} if turn is None else {"turn": turn}))
+    assert str(end.value).startswith("1: out of memory (72 bytes could not be had): ")
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(runs):
