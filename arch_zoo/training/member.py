@@ -108,7 +108,8 @@ class Member:
         c = self.config
         return {"steps": c.steps, "tokens": c.steps * c.batch_size * c.data.length,
                 "loss_tokens": self.notes["loss_tokens"], "train_seconds": self.notes["seconds"],
-                **self.cost, "evaluation_loss": self.notes["evaluation_loss"], "best_step": self.checkpoints.best_step(),
+                **self.cost, "evaluation_loss": self.notes["evaluation_loss"],
+                "best_step": self.checkpoints.best_step(),
                 "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
     def close(self) -> None:

@@ -18,8 +18,8 @@ from arch_zoo.errors import UserError, out_of_memory
 from arch_zoo.flops import count_flops, model_flops, peak_flops
 from arch_zoo.machine import free_memory
 from arch_zoo.training.batches import example_batch
-from arch_zoo.training.setup import Setup
 from arch_zoo.training.parallel import choose_devices, make_parallel
+from arch_zoo.training.setup import Setup
 from arch_zoo.training.timing import stepper
 
 _SPARE = 0.05     # share of the memory that stays free: allocators leave gaps

@@ -1,6 +1,7 @@
 """A short page about a finished ablation, for a repository: the answer beside the paper's, and the command."""
 
 import pathlib
+import shlex
 
 from arch_zoo.files import write_bytes_atomic, write_text_atomic
 from arch_zoo.training.metrics import clock
@@ -24,7 +25,8 @@ def write_page(workdir: pathlib.Path, folder: pathlib.Path, table: str) -> pathl
         write_bytes_atomic(folder / f"{name}.png", plots["metrics"]["png"])
     seconds = sum(cell.result["seconds"] for cell in study.cells.values() if cell.done)
     text = environment(_HERE, TEMPLATES, escape=False).get_template("page_in_docs.md.jinja").render(
-        record={"question": "", "stand_in": "", **study.record}, study=study, answer=answer(content.findings),
+        record={"question": "", "stand_in": "", **study.record, "command": _for_others(study.record["command"], name)},
+        study=study, answer=answer(content.findings),
         problems=study.unfinished(), results=tables.results_table(content.findings), judged=content.findings.claims,
         paper=[(column, paper_table(content.findings, column)) for column in content.paper
                if column.metric is not None],
@@ -32,3 +34,14 @@ def write_page(workdir: pathlib.Path, folder: pathlib.Path, table: str) -> pathl
         wall=clock(seconds), plot=f"{name}.png" if plots else None)
     write_text_atomic(folder / f"{name}.md", text)
     return folder / f"{name}.md"
+
+
+def _for_others(command: str, name: str) -> str:
+    """The command without the folders of the machine on which it ran."""
+    places = {"data": "FOLDER", "workdir": f"runs/{name}", "page": "docs/ablations"}
+
+    def generic(word: str) -> str:
+        flag = word.removeprefix("--").partition("=")[0]
+        return f"--{flag}={places[flag]}" if word.startswith("--") and flag in places else word
+
+    return shlex.join(map(generic, shlex.split(command)))
