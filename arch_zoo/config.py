@@ -8,6 +8,7 @@ import dataclasses
 from typing import Any, Literal
 
 from arch_zoo.errors import UserError
+from arch_zoo.mesh import MeshConfig
 from arch_zoo.registry import ARCHITECTURES, OBJECTIVES, POSITIONS, TASKS, TRAINED_WEIGHTS
 from arch_zoo.settings import FieldError, Settings, setting
 
@@ -194,6 +195,7 @@ class RunConfig(Settings):
     accumulate: int = setting(1, "gradient accumulation: parts into which a batch is cut", low=1)
     parallel: Literal["jit", "pmap"] = setting("jit", "how the step is spread over devices")
     devices: int | None = setting(None, "devices to use; none: all of them", low=1)
+    mesh: MeshConfig = setting(MeshConfig, "devices along each axis, as data:2,fsdp:4")
     start_from: str | None = setting(None, "directory of a run with whose parameters training begins; none: random")
     dtype: Literal["float32", "bfloat16"] = setting("float32", "type of activations; parameters stay float32")
     model: ModelConfig = setting(ModelConfig, "the model")
@@ -223,6 +225,9 @@ class RunConfig(Settings):
                                               f"position scheme without a table")
         if self.batch_size % self.accumulate:
             raise FieldError("batch_size", f"{self.batch_size} is not divisible by accumulate={self.accumulate}")
+        if self.parallel == "pmap" and self.mesh.cuts_parameters:
+            raise FieldError("mesh", f"{self.mesh} cuts parameters, and parallel=pmap keeps them whole on each device; "
+                                     f"use parallel=jit")
 
     def _check_pairs(self) -> None:
         reads, corpus = self.objective.reads_pairs, self.data.corpus

@@ -6,51 +6,101 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from arch_zoo.errors import UserError
-
-AXIS = "data"
+from arch_zoo.mesh import MeshConfig
+from arch_zoo.training import sharding
 
 
 def choose_devices(count: int | None) -> list[jax.Device]:
-    """The first `count` devices, or all; UserError where there are fewer."""
+    """The first `count` devices of all processes, or all; UserError where there are fewer, or a process has none."""
     devices = jax.devices()
     if count is not None and count > len(devices):
         raise UserError(f"devices={count}, but there are {len(devices)} ({devices[0].platform})")
+    if count is not None and jax.process_count() > 1:
+        raise UserError(f"devices={count} is for one process; {jax.process_count()} use all that they see")
     return devices[:count]
 
 
-class Parallel:
-    """How states and batches are placed and steps are compiled."""
+def make_mesh(config: MeshConfig, devices: list[jax.Device]) -> Mesh:
+    """The devices along the axes data, fsdp and tensor; UserError where they do not fill them.
 
-    def __init__(self, devices: list[jax.Device], batch_size: int, accumulate: int):
-        if batch_size % (len(devices) * accumulate):
-            raise UserError(f"batch_size={batch_size} is not divisible by {len(devices)} devices × "
-                            f"accumulate={accumulate}; nearest: "
-                            f"{max(1, batch_size // (len(devices) * accumulate)) * len(devices) * accumulate}")
-        self.devices = devices
-        # Axis types must be Auto: the default of make_mesh makes shardings part of types, which gathers do not accept.
-        mesh = jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
-        self.replicated = NamedSharding(mesh, PartitionSpec())
-        self.split = NamedSharding(mesh, PartitionSpec(AXIS))
+    Neighbours along the last axes are neighbours among the devices: of several hosts, each has parts of the batch.
+    """
+    others = config.fsdp * config.tensor
+    data = config.data or max(1, len(devices) // others)
+    if data * others != len(devices):
+        raise UserError(f"mesh={config} has places for {data * others if config.data else f'multiples of {others}'} "
+                        f"devices, and there are {len(devices)}; devices=… says how many to use")
+    # Axis types must be Auto: the default of make_mesh makes shardings part of types, which gathers do not accept.
+    return jax.make_mesh((data, config.fsdp, config.tensor), (sharding.DATA, sharding.FSDP, sharding.TENSOR),
+                         axis_types=(AxisType.Auto,) * 3, devices=devices)
+
+
+class Parallel:
+    """How states and batches are placed and steps are compiled: a batch is cut over data × fsdp, a state by the table
+    in training/sharding.py.
+    """
+
+    def __init__(self, devices: list[jax.Device], batch_size: int, accumulate: int, mesh: MeshConfig):
+        self.devices, self.mesh = devices, make_mesh(mesh, devices)
+        parts = len(devices) // self.mesh.shape[sharding.TENSOR]
+        if batch_size % (parts * accumulate):
+            what = "devices" if parts == len(devices) else "parts of the mesh (data × fsdp)"
+            raise UserError(f"batch_size={batch_size} is not divisible by {parts} {what} × accumulate={accumulate}; "
+                            f"nearest: {max(1, batch_size // (parts * accumulate)) * parts * accumulate}")
+        self.replicated = NamedSharding(self.mesh, PartitionSpec())
+        self.split = NamedSharding(self.mesh, sharding.BATCH)
+        self._batch_size = batch_size
+
+    @functools.cached_property
+    def rows(self) -> np.ndarray:
+        """int [rows]: which rows of a batch the devices of this process hold; it has to make only those."""
+        held = self.split.addressable_devices_indices_map((self._batch_size,)).values()
+        return np.unique(np.concatenate([np.arange(self._batch_size)[part] for part in held]))
+
+    def shardings(self, tree: Any) -> Any:
+        """Where each array of a state, or of its parameters, lies."""
+        return sharding.shardings(tree, self.mesh)
+
+    def abstract(self, state: Any) -> Any:
+        """The shapes of a state with the places of its arrays: what a checkpoint is restored to."""
+        return jax.tree.map(lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), state,
+                            self.shardings(state))
+
+    def abstract_batch(self, rows: Any) -> Any:
+        """The shapes of a whole batch, from those of the rows that this process makes."""
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct((self._batch_size, *x.shape[1:]), x.dtype), rows)
+
+    def make_state(self, make: Callable[[Any], Any], batch: Any) -> Any:
+        """`make(batch)`, of which only the shape of the batch matters; no device ever holds more than its part."""
+        nothing = jax.tree.map(np.zeros_like, batch)  # processes have different rows, and run the same program
+        return jax.jit(make, out_shardings=self.shardings(jax.eval_shape(make, nothing)))(nothing)
 
     def place_state(self, state: Any) -> Any:
-        """A state on all devices, whole on each."""
-        return jax.device_put(state, self.replicated)
+        """A state, or its parameters, on the devices."""
+        return jax.device_put(state, self.shardings(state))
 
-    def place_batch(self, batch: Any) -> Any:
-        """A batch of NumPy arrays cut along its leading axis over the devices."""
-        return jax.device_put(batch, self.split)
+    def place_batch(self, rows: Any) -> Any:
+        """A batch of NumPy arrays, of which this process has its `rows`, cut along its leading axis over the devices.
+        """
+        if jax.process_count() == 1:
+            return jax.device_put(rows, self.split)
+        return jax.tree.map(lambda x: jax.make_array_from_process_local_data(
+            self.split, x, (self._batch_size, *x.shape[1:])), rows)
 
     def compile_train(self, step: Callable) -> Callable:
         """`step(state, batch)`; the old state's memory is reused."""
-        return jax.jit(step, in_shardings=(self.replicated, self.split),
-                       out_shardings=(self.replicated, self.replicated), donate_argnums=0)
+        def placed(state, batch):
+            state, metrics = step(state, batch)
+            return jax.lax.with_sharding_constraint((state, metrics), (self.shardings(state), self.replicated))
+
+        return jax.jit(placed, in_shardings=(None, self.split), donate_argnums=0)
 
     def compile_evaluation(self, evaluate: Callable) -> Callable:
         """`evaluate(parameters, batch)`."""
-        return jax.jit(evaluate, in_shardings=(self.replicated, self.split), out_shardings=self.replicated)
+        return jax.jit(evaluate, in_shardings=(None, self.split), out_shardings=self.replicated)
 
 
 class Pmap(Parallel):
@@ -59,18 +109,25 @@ class Pmap(Parallel):
     The state is passed whole (`in_axes=None`), so a run can change between jit and pmap at any checkpoint.
     """
 
-    def place_batch(self, batch: Any) -> Any:
-        return jax.tree.map(lambda x: np.reshape(x, (len(self.devices), -1, *x.shape[1:])), batch)
+    def __init__(self, devices: list[jax.Device], *arguments):
+        super().__init__(devices, *arguments)
+        if jax.process_count() > 1:
+            raise UserError(f"parallel=pmap is for one process, and there are {jax.process_count()}; use parallel=jit")
+
+    def place_batch(self, rows: Any) -> Any:
+        return jax.tree.map(lambda x: np.reshape(x, (len(self.devices), -1, *x.shape[1:])), rows)
 
     def compile_train(self, step: Callable) -> Callable:
-        return jax.pmap(functools.partial(step, axis=AXIS), axis_name=AXIS, in_axes=(None, 0), out_axes=(None, None),
-                        devices=self.devices, donate_argnums=0)
+        return jax.pmap(functools.partial(step, axis=sharding.DATA), axis_name=sharding.DATA, in_axes=(None, 0),
+                        out_axes=(None, None), devices=self.devices, donate_argnums=0)
 
     def compile_evaluation(self, evaluate: Callable) -> Callable:
-        return jax.pmap(functools.partial(evaluate, axis=AXIS), axis_name=AXIS, in_axes=(None, 0), out_axes=None,
-                        devices=self.devices)
+        return jax.pmap(functools.partial(evaluate, axis=sharding.DATA), axis_name=sharding.DATA, in_axes=(None, 0),
+                        out_axes=None, devices=self.devices)
 
 
-def make_parallel(kind: str, devices: list[jax.Device], batch_size: int, accumulate: int) -> Parallel:
-    """"jit" or "pmap" over the devices; UserError where the batch cannot be shared out."""
-    return {"jit": Parallel, "pmap": Pmap}[kind](devices, batch_size, accumulate)
+def make_parallel(kind: str, devices: list[jax.Device], batch_size: int, accumulate: int,
+                  mesh: MeshConfig | None = None) -> Parallel:
+    """"jit" or "pmap" over the devices, all on the axis `data` unless a mesh is given; UserError where the batch cannot
+    be shared out, or the devices do not fill the mesh."""
+    return {"jit": Parallel, "pmap": Pmap}[kind](devices, batch_size, accumulate, mesh or MeshConfig())
