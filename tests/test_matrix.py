@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from arch_zoo.layers.cross_entropy import cross_entropy
 from arch_zoo.layers.visibility import Visibility
-from arch_zoo.objectives.base import Seeds, cross_entropy
+from arch_zoo.objectives.base import Seeds
 from arch_zoo.registry import POSITIONS
 from tests.toy import (
     compatible_pairs,

@@ -12,9 +12,9 @@ import numpy as np
 
 from arch_zoo.data.tokenizers import Vocabulary
 from arch_zoo.examples import SourceTarget
+from arch_zoo.layers.cross_entropy import cross_entropy
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.models.architecture import Architecture, Batch
-from arch_zoo.objectives.base import cross_entropy
 from arch_zoo.objectives.rows import Row, Shape, collate, lengths_of, padded, require_length
 
 _IN_FLIGHT = 2  # batches that are computed while the next one is put together

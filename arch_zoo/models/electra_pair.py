@@ -41,8 +41,8 @@ class Generator(nn.Module):
             x_btd = nn.Dense(c.width, dtype=x_btd.dtype, kernel_init=kernel_initializer(c), name="projection")(x_btd)
         hidden_btd = Stack(c, c.depth, name="stack")(x_btd, visibility, s.segment_ids, s.positions, s.prefix,
                                                      batch.example_ids, train=train)
-        return VocabularyHead(c, self.vocab_size, name="head")(take_positions(hidden_btd, batch.loss_positions),
-                                                               table_vd)
+        head = VocabularyHead(c, self.vocab_size, name="head")
+        return head(take_positions(hidden_btd, batch.loss_positions), table_vd).logits()
 
 
 class ElectraPair(SingleStack):
@@ -70,4 +70,5 @@ class ElectraPair(SingleStack):
     def restored(self, batch: Batch, visibility: Visibility, *, train: bool) -> tuple[jax.Array, jax.Array | None]:
         """(the stack's logits [b, n, v] at the loss positions, logits [b, t] that a token was replaced, or None)."""
         hidden_btd = self.hidden(batch, visibility, train=train)
-        return self._logits(hidden_btd, batch), self.discriminator(hidden_btd) if self.config.discriminator else None
+        logits_bnv = self._projected(hidden_btd, batch).logits()
+        return logits_bnv, self.discriminator(hidden_btd) if self.config.discriminator else None

@@ -17,7 +17,7 @@ from arch_zoo.layers.stack import Stack
 from arch_zoo.layers.visibility import Visibility, visible_cross
 from arch_zoo.models.architecture import Architecture, Batch, Reading, Stream, decoder_inputs, make_batch, make_stream
 from arch_zoo.models.formulas import entry_flops, head_flops, stack_flops
-from arch_zoo.models.heads import VocabularyHead, take_positions
+from arch_zoo.models.heads import Projection, VocabularyHead, take_positions
 from arch_zoo.registry import ARCHITECTURES
 
 
@@ -88,8 +88,12 @@ class EncoderDecoderModel(nn.Module):
 
     def __call__(self, batch: Batch, visibility: Visibility, *, train: bool) -> jax.Array:
         """Logits [b, n, v] at the loss positions."""
+        return self.projected(batch, visibility, train=train).logits()
+
+    def projected(self, batch: Batch, visibility: Visibility, *, train: bool) -> Projection:
+        """What `__call__` computes, before it is computed."""
         hidden_btd = self.hidden(batch, visibility, train=train)
-        return self.logits(take_positions(hidden_btd, batch.loss_positions))
+        return self.head(take_positions(hidden_btd, batch.loss_positions), self.embedding.table_vd)
 
     def hidden(self, batch: Batch, visibility: Visibility, *, train: bool) -> jax.Array:
         """Hidden states [b, t, d] of the decoder's stream; `visibility` is the decoder's."""
@@ -117,7 +121,7 @@ class EncoderDecoderModel(nn.Module):
 
     def logits(self, hidden_btd: jax.Array) -> jax.Array:
         """Logits [..., v] of hidden states [..., d]."""
-        return self.head(hidden_btd, self.embedding.table_vd)
+        return self.head(hidden_btd, self.embedding.table_vd).logits()
 
     def encode(self, batch: Batch, visibility: Visibility, *, train: bool) -> jax.Array:
         """Hidden states [b, s, d] of the encoder."""

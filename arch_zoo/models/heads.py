@@ -3,21 +3,45 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 from arch_zoo.config import ModelConfig
+from arch_zoo.layers.cross_entropy import projected_cross_entropy
 from arch_zoo.layers.feed_forward import ACTIVATIONS
 from arch_zoo.layers.initializers import kernel_initializer
 from arch_zoo.layers.norms import make_norm
 
 
+@struct.dataclass
+class Projection:
+    """Logits over the vocabulary that have not been computed: hidden · tableᵀ + bias, [..., v]."""
+
+    hidden: jax.Array  # [..., d]
+    table_vd: jax.Array
+    bias_v: jax.Array | None
+
+    def logits(self) -> jax.Array:
+        """All of them, in float32."""
+        logits = jnp.einsum("...d,vd->...v", self.hidden, self.table_vd, preferred_element_type=jnp.float32)
+        return logits if self.bias_v is None else logits + self.bias_v
+
+    def loss(self, targets: jax.Array, weights: jax.Array, smoothing: float = 0.0) -> tuple[jax.Array, jax.Array]:
+        """(Σ weight · cross-entropy with smoothing, the same without, which has no gradient), never holding them all.
+
+        Targets and weights are [...].
+        """
+        return projected_cross_entropy(self.hidden.reshape(-1, self.hidden.shape[-1]), self.table_vd, self.bias_v,
+                                       targets.reshape(-1), weights.reshape(-1), smoothing)
+
+
 class VocabularyHead(nn.Module):
-    """Logits over the vocabulary in float32, from the embedding table where the config ties them."""
+    """From hidden states to logits over the vocabulary, by the embedding table where the config ties them."""
 
     config: ModelConfig
     vocab_size: int
 
     @nn.compact
-    def __call__(self, hidden: jax.Array, table_vd: jax.Array) -> jax.Array:
+    def __call__(self, hidden: jax.Array, table_vd: jax.Array) -> Projection:
         """[..., width] -> [..., v]. Hidden states are brought to the size of the embeddings where that is another."""
         c = self.config
         if c.head_transform:
@@ -30,11 +54,8 @@ class VocabularyHead(nn.Module):
             hidden *= c.width**-0.5
         if not c.tied_embeddings:
             table_vd = self.param("output_embedding", kernel_initializer(c), (self.vocab_size, c.size_of_embedding))
-        logits = jnp.einsum("...d,vd->...v", hidden, table_vd.astype(hidden.dtype),
-                            preferred_element_type=jnp.float32)
-        if c.logits_bias:
-            logits += self.param("logits_bias", nn.initializers.zeros, (self.vocab_size,))
-        return logits
+        bias_v = self.param("logits_bias", nn.initializers.zeros, (self.vocab_size,)) if c.logits_bias else None
+        return Projection(hidden, table_vd.astype(hidden.dtype), bias_v)
 
 
 class SentenceHead(nn.Module):

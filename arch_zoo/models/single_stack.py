@@ -17,7 +17,7 @@ from arch_zoo.layers.stack import Stack
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.models.architecture import Architecture, Batch, Stream
 from arch_zoo.models.formulas import entry_flops, head_flops, stack_flops
-from arch_zoo.models.heads import Discriminator, SentenceHead, VocabularyHead, take_positions
+from arch_zoo.models.heads import Discriminator, Projection, SentenceHead, VocabularyHead, take_positions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +59,14 @@ class SingleStack(nn.Module):
         hidden_btd = self.hidden(batch, visibility, train=train)
         if self.is_initializing():
             self._initialise_other_heads(hidden_btd, batch, visibility, train)
-        return self._logits(hidden_btd, batch) if self.config.vocabulary_head else None
+        return self._projected(hidden_btd, batch).logits() if self.config.vocabulary_head else None
 
-    def _logits(self, hidden_btd: jax.Array, batch: Batch) -> jax.Array:
-        return self.logits(take_positions(hidden_btd, batch.loss_positions))
+    def projected(self, batch: Batch, visibility: Visibility, *, train: bool) -> Projection:
+        """What `__call__` computes, before it is computed."""
+        return self._projected(self.hidden(batch, visibility, train=train), batch)
+
+    def _projected(self, hidden_btd: jax.Array, batch: Batch) -> Projection:
+        return self.head(take_positions(hidden_btd, batch.loss_positions), self.embedding.table_vd)
 
     def _initialise_other_heads(self, hidden_btd: jax.Array, batch: Batch, visibility: Visibility,
                                 train: bool) -> None:
@@ -92,23 +96,24 @@ class SingleStack(nn.Module):
 
     def logits(self, hidden_btd: jax.Array) -> jax.Array:
         """Logits [..., v] of hidden states [..., d], of a model with a vocabulary head."""
-        return self.head(hidden_btd, self.embedding.table_vd)
+        return self.head(hidden_btd, self.embedding.table_vd).logits()
 
     def sentence(self, batch: Batch, visibility: Visibility, *, train: bool) -> tuple[jax.Array, jax.Array | None]:
         """(pooled state [b, d], logits [b, sentence_classes] or None) of a model with a pooler."""
         return self.sentence_head(self.hidden(batch, visibility, train=train))
 
-    def tokens_and_sentence(self, batch: Batch, visibility: Visibility, *, train: bool) -> tuple[jax.Array, jax.Array]:
-        """(logits [b, n, v] at the loss positions, logits [b, sentence_classes]) from one pass through the stack."""
+    def tokens_and_sentence(self, batch: Batch, visibility: Visibility, *,
+                            train: bool) -> tuple[Projection, jax.Array]:
+        """(what `projected` gives, logits [b, sentence_classes]) from one pass through the stack."""
         hidden_btd = self.hidden(batch, visibility, train=train)
-        return self._logits(hidden_btd, batch), self.sentence_head(hidden_btd)[1]
+        return self._projected(hidden_btd, batch), self.sentence_head(hidden_btd)[1]
 
     def replaced(self, batch: Batch, visibility: Visibility, *, train: bool) -> jax.Array:
         """Logits [b, t] that each token was replaced, of a model with a discriminator."""
         return self.discriminator(self.hidden(batch, visibility, train=train))
 
-    def future_logits(self, batch: Batch, visibility: Visibility, *, train: bool) -> jax.Array:
-        """Logits [1 + future_heads, b, t, v] of the next token, the one after it, and so on, at all positions.
+    def all_projected(self, batch: Batch, visibility: Visibility, *, train: bool) -> list[Projection]:
+        """Logits [b, t, v] of the next token, the one after it, and so on, at all positions: 1 + future_heads of them.
 
         The trunk that all heads share is the stack, and each head but the next token's is a block after it, with a
         final norm where placement needs one; all share the projection onto the vocabulary. In the paper (Gloeckle et
@@ -116,7 +121,7 @@ class SingleStack(nn.Module):
         """
         hidden_btd = self.hidden(batch, visibility, train=train)
         states = [hidden_btd, *self._future(hidden_btd, batch, visibility, train)]
-        return jnp.stack([self.logits(x_btd) for x_btd in states])
+        return [self.head(x_btd, self.embedding.table_vd) for x_btd in states]
 
     def _future(self, hidden_btd: jax.Array, batch: Batch, visibility: Visibility, train: bool) -> list[jax.Array]:
         s = batch.stream

@@ -123,8 +123,8 @@ class Objective(Settings):
 
         Sums, never means, so that parts of a batch add up to the whole.
         """
-        logits = model.apply({"params": parameters}, batch, visibility, train=train, rngs=rngs)
-        return {"vocabulary": jnp.sum(cross_entropy(logits, batch.targets) * batch.loss_weights)}, {}
+        projected = model.apply({"params": parameters}, batch, visibility, train=train, rngs=rngs, method="projected")
+        return {"vocabulary": projected.loss(batch.targets, batch.loss_weights)[0]}, {}
 
     def loss(self, model: nn.Module, parameters: Mapping, batch: Batch, visibility: Visibility, *, train: bool,
              rngs: Mapping[str, jax.Array] | None = None) -> tuple[jax.Array, jax.Array]:
@@ -191,12 +191,6 @@ class Seeds:
 
     def __call__(self, keys: np.ndarray) -> Draws:
         return Draws(self.seed, keys)
-
-
-def cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
-    """−log p(target) in nats: [..., v] and int [...] to [...]."""
-    picked = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    return jax.nn.logsumexp(logits, axis=-1) - picked
 
 
 def origin_one_hot(origin: np.ndarray, n: int) -> np.ndarray:

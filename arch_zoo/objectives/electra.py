@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from arch_zoo.config import ModelConfig
+from arch_zoo.layers.cross_entropy import cross_entropy
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.models.architecture import Batch
 from arch_zoo.models.electra_pair import ElectraPair, generator_config
 from arch_zoo.models.formulas import discriminator_flops, entry_flops, head_flops, stack_flops
-from arch_zoo.objectives.base import cross_entropy
 from arch_zoo.objectives.masked_lm import MaskedLM
 from arch_zoo.registry import OBJECTIVES
 from arch_zoo.settings import setting

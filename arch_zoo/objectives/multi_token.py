@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from arch_zoo.config import ModelConfig
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.models.architecture import Batch
-from arch_zoo.objectives.base import cross_entropy
 from arch_zoo.objectives.causal_lm import CausalLM
 from arch_zoo.registry import OBJECTIVES
 
@@ -41,12 +40,12 @@ class MultiToken(CausalLM):
 
     def losses(self, model: nn.Module, parameters: Mapping, batch: Batch, visibility: Visibility, *, train: bool,
                rngs: Mapping[str, jax.Array] | None = None) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-        logits_fbtv = model.apply({"params": parameters}, batch, visibility, train=train, rngs=rngs,
-                                  method="future_logits")
+        projected = model.apply({"params": parameters}, batch, visibility, train=train, rngs=rngs,
+                                method="all_projected")
         total = 0.0
-        for ahead, (logits_btv, weights) in enumerate(zip(logits_fbtv, _weights(batch, len(logits_fbtv)), strict=True)):
-            ours = logits_btv[:, :weights.shape[1]]
-            total += jnp.sum(cross_entropy(ours, batch.targets[:, ahead:]) * weights)
+        for ahead, (head, weights) in enumerate(zip(projected, _weights(batch, len(projected)), strict=True)):
+            total += head.loss(jnp.pad(batch.targets[:, ahead:], ((0, 0), (0, ahead))),
+                               jnp.pad(weights, ((0, 0), (0, ahead))))[0]
         return {"vocabulary": total}, {}
 
 

@@ -13,10 +13,11 @@ import numpy as np
 from arch_zoo.config import ModelConfig
 from arch_zoo.data.tokenizers import Vocabulary
 from arch_zoo.examples import Draws, InPlace, Window
+from arch_zoo.layers.cross_entropy import cross_entropy
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.models.architecture import Batch
 from arch_zoo.models.formulas import sentence_flops
-from arch_zoo.objectives.base import Seeds, cross_entropy
+from arch_zoo.objectives.base import Seeds
 from arch_zoo.objectives.corruption import text_of
 from arch_zoo.objectives.masked_lm import MaskedLM
 from arch_zoo.objectives.sentence_rows import Stretch, choose, longest_part, sentence_at, write_rows
@@ -107,9 +108,9 @@ class TextPairs(MaskedLM, abc.ABC):
 
     def losses(self, model: nn.Module, parameters: Mapping, batch: Batch, visibility: Visibility, *, train: bool,
                rngs: Mapping[str, jax.Array] | None = None) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-        logits_bnv, logits_bc = model.apply({"params": parameters}, batch, visibility, train=train, rngs=rngs,
-                                            method="tokens_and_sentence")
-        tokens = jnp.sum(cross_entropy(logits_bnv, batch.targets) * batch.loss_weights)
+        projected, logits_bc = model.apply({"params": parameters}, batch, visibility, train=train, rngs=rngs,
+                                           method="tokens_and_sentence")
+        tokens, _ = projected.loss(batch.targets, batch.loss_weights)
         asked, answer = batch.sentence_target >= 0, jnp.maximum(batch.sentence_target, 0)
         sentence = jnp.sum(cross_entropy(logits_bc, answer) * asked)
         right = jnp.sum((jnp.argmax(logits_bc, axis=-1) == answer) * asked, dtype=jnp.float32)

@@ -13,7 +13,7 @@ from arch_zoo.data.tokenizers import Vocabulary
 from arch_zoo.examples import Form, Lengths, Pairs, SourceTarget
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.models.architecture import Batch
-from arch_zoo.objectives.base import Objective, Seeds, Undefined, cross_entropy, one_row, source_target_row
+from arch_zoo.objectives.base import Objective, Seeds, Undefined, one_row, source_target_row
 from arch_zoo.registry import OBJECTIVES
 from arch_zoo.settings import setting
 
@@ -65,15 +65,9 @@ class Translation(Objective):
 
     def losses(self, model: nn.Module, parameters: Mapping, batch: Batch, visibility: Visibility, *, train: bool,
                rngs: Mapping[str, jax.Array] | None = None) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-        logits = model.apply({"params": parameters}, batch, visibility, train=train, rngs=rngs)
-        nats = trained = cross_entropy(logits, batch.targets)
-        if train and self.label_smoothing:
-            of_all = jax.nn.logsumexp(logits, axis=-1) - jnp.mean(logits, axis=-1)
-            trained = (1 - self.label_smoothing) * nats + self.label_smoothing * of_all
-        found = {"vocabulary": jnp.sum(trained * batch.loss_weights)}
-        if self.label_smoothing:
-            found["unsmoothed"] = jnp.sum(jax.lax.stop_gradient(nats) * batch.loss_weights)
-        return found, {}
+        projected = model.apply({"params": parameters}, batch, visibility, train=train, rngs=rngs, method="projected")
+        trained, plain = projected.loss(batch.targets, batch.loss_weights, self.label_smoothing if train else 0.0)
+        return {"vocabulary": trained, **({"unsmoothed": plain} if self.label_smoothing else {})}, {}
 
     def conditional(self, context: Sequence[int], continuation: Sequence[int],
                     vocabulary: Vocabulary) -> list[SourceTarget]:

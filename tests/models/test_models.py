@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from arch_zoo.layers.cross_entropy import cross_entropy
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.models.architecture import make_batch, make_stream, positions_within_segments
-from arch_zoo.objectives.base import cross_entropy
 from arch_zoo.registry import ARCHITECTURES, POSITIONS
 from tests.toy import SIZE, abstract_parameters, plain_pairs, tiny_config, toy_batch, toy_model
 

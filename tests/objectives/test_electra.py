@@ -11,8 +11,8 @@ from scipy import stats
 
 from arch_zoo.errors import UserError
 from arch_zoo.evaluation.likelihood import Scorer
+from arch_zoo.layers.cross_entropy import cross_entropy
 from arch_zoo.models.electra_pair import generator_config
-from arch_zoo.objectives.base import cross_entropy
 from arch_zoo.objectives.electra import copying_cross_entropy, draw, put
 from tests.test_flops import by_formula, counted
 from tests.toy import SIZE, tiny_config, toy_batch, toy_losses, toy_model, toy_vocabulary

@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -25,8 +26,13 @@ def made():
 
 
 def logits_of(model, variables, batch, config):
-    return np.asarray(jax.jit(lambda v, b: model.apply(v, b, config.model.architecture.visibility, train=False,
-                                                       method="future_logits"))(variables, batch))
+    return np.asarray(jax.jit(lambda v, b: future_logits(model, v, b, config))(variables, batch))
+
+
+def future_logits(model, variables, batch, config):
+    projected = model.apply(variables, batch, config.model.architecture.visibility, train=False,
+                            method="all_projected")
+    return jnp.stack([head.logits() for head in projected])
 
 
 def test_the_loss_is_that_of_a_loop_over_the_drawing():
@@ -52,13 +58,11 @@ def test_the_loss_is_that_of_a_loop_over_the_drawing():
 
 def test_no_head_sees_what_it_predicts():
     config, model, batch, variables = made()
-    visibility = config.model.architecture.visibility
 
     @jax.jit
     @jax.jacrev
     def reach(perturbations):
-        logits = model.apply(variables | {"perturbations": perturbations}, batch, visibility, train=False,
-                             method="future_logits")
+        logits = future_logits(model, variables | {"perturbations": perturbations}, batch, config)
         return jax.nn.logsumexp(logits[:, 0], axis=-1)
 
     by_embedding = np.abs(reach(variables["perturbations"])["embedding"]["stream"][:, :, 0]).max(axis=-1)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from arch_zoo.interop.huggingface import export_checkpoint, import_checkpoint
-from arch_zoo.objectives.base import cross_entropy
+from arch_zoo.layers.cross_entropy import cross_entropy
 from arch_zoo.tensor_files import flatten_tree
 from tests.interop.running import batch_of, our_outputs
 from tests.parity.cases import BOTH, BY_NAME, CASES, DECODER, ENCODER, VOCABULARY, make_case

@@ -14,9 +14,9 @@ from arch_zoo.errors import UserError
 from arch_zoo.fine_tuning.answers.question import Answer, Asked, Prepared
 from arch_zoo.fine_tuning.inputs import NEW_TOKENS, Encoded, Inputs, Marks, encode, inputs_of
 from arch_zoo.fine_tuning.layers import hidden_states, pooled, states_of_layers
+from arch_zoo.layers.cross_entropy import cross_entropy
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.models.architecture import Architecture, Reading
-from arch_zoo.objectives.base import cross_entropy
 from arch_zoo.objectives.causal_lm import CausalLM
 from arch_zoo.objectives.rows import require_length
 from arch_zoo.registry import ANSWERS

@@ -14,8 +14,9 @@ from arch_zoo.errors import UserError
 from arch_zoo.evaluation.likelihood import Scorer
 from arch_zoo.examples import InPlace, SourceTarget
 from arch_zoo.fine_tuning.answers.question import Answer, Asked, Prepared
+from arch_zoo.layers.cross_entropy import cross_entropy
 from arch_zoo.models.architecture import Batch
-from arch_zoo.objectives.base import Undefined, cross_entropy
+from arch_zoo.objectives.base import Undefined
 from arch_zoo.objectives.rows import Shape, collate, lengths_of, require_length
 from arch_zoo.registry import ANSWERS
 from arch_zoo.settings import FieldError, setting

@@ -1,0 +1,1 @@
+"""Training steps that are timed beside each other, each in a process of its own."""

@@ -1,0 +1,70 @@
+"""What is trained: a model of the zoo, an objective, shapes. Ours and the peers' start from the same weights."""
+
+import dataclasses
+from typing import Any
+
+from arch_zoo.config import RunConfig
+from arch_zoo.errors import UserError
+from arch_zoo.registry import did_you_mean
+from arch_zoo.settings import override
+from arch_zoo.zoo import ZOO
+
+_PLAIN = {"model.embedding_dropout": 0.0, "model.attention_dropout": 0.0, "model.residual_dropout": 0.0,
+          "model.mlp_dropout": 0.0, "model.pooler": False, "model.sentence_classes": 0, "accumulate": 1,
+          "optimizer.kind": "adamw", "optimizer.clip_norm": 1.0, "optimizer.weight_decay": 0.1}
+_4X256 = {"model.depth": 4, "model.width": 256, "model.heads": 4, "model.mlp_dim": 1024, "model.vocab_size": 4096,
+          "batch_size": 32, "data.length": 128}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A model of the zoo, `name`, with fields of its run changed. `target`: tokens/s wanted on an H200."""
+
+    title: str
+    name: str
+    changes: dict[str, Any]
+    target: int | None = None
+
+    def config(self, dtype: str, changes: dict[str, Any] | None = None) -> RunConfig:
+        """The run; nothing of it but the model, the objective, the optimizer and shapes is read."""
+        return override(ZOO.get(self.name).run(), _PLAIN | self.changes | {"dtype": dtype} | (changes or {}))
+
+
+CASES = {
+    "decoder": Case("GPT-2, 4 × 256", "gpt2_small", {**_4X256, "model.max_len": 128}),
+    "encoder": Case("BERT, 4 × 256", "bert_base", {**_4X256, "objective": "masked_lm", "model.max_len": 128}),
+    "encoder_decoder": Case("T5, 4 × 256", "t5_small", {
+        **_4X256, "model.encoder_depth": 4, "model.head_dim": 64, "objective": "span_corruption"}),
+    "gpt2_small": Case("GPT-2 124M", "gpt2_small", {"batch_size": 32, "data.length": 1024}, 500_000),
+    "gpt2_medium": Case("GPT-2 350M", "gpt2_medium", {"batch_size": 16, "data.length": 1024}, 200_000),
+    "bert_base": Case("BERT base", "bert_base", {"objective": "masked_lm", "batch_size": 64, "data.length": 512}),
+    "t5_base": Case("T5 base", "t5_base", {"objective": "span_corruption", "batch_size": 64, "data.length": 568}),
+}
+ON_CPU = ("decoder", "encoder", "encoder_decoder")
+ON_GPU = ("gpt2_small", "gpt2_medium", "bert_base", "t5_base")
+
+
+def find_case(name: str) -> Case:
+    """UserError where there is none of that name."""
+    if name not in CASES:
+        raise UserError(f"--model={name}: there is none.{did_you_mean(name, CASES)} Known: {', '.join(CASES)}")
+    return CASES[name]
+
+
+def random_batch(config: RunConfig):
+    """A batch, as NumPy arrays, of random tokens, corrupted as the objective does."""
+    import numpy as np
+
+    from arch_zoo.data.tokenizers.base import nominal_vocabulary
+    from arch_zoo.examples import Window
+    from arch_zoo.objectives.base import Seeds
+
+    vocabulary = nominal_vocabulary(config.model.vocab_size, sentinels=100)
+    rows, length = config.batch_size, config.data.length
+    ordinary = np.flatnonzero(~vocabulary.is_special).astype(np.int32)
+    tokens = np.random.default_rng(0).choice(ordinary, (rows, length + 1))
+    index = np.arange(rows)
+    window = Window(tokens=tokens, segment_ids=np.ones_like(tokens), index=index, place=index,
+                    visit=np.zeros_like(index))
+    example = config.objective.prepare(window, vocabulary, Seeds(0))
+    return config.model.architecture.layout(example, index, vocabulary.start_id)
