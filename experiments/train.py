@@ -3,6 +3,7 @@
 Without --config, a directory that has a config.json is trained by that.
 """
 
+import contextlib
 import pathlib
 
 from absl import flags, logging
@@ -12,38 +13,43 @@ from arch_zoo.errors import UserError
 from arch_zoo.training.layout import CONFIG_FILE, RESULT_FILE
 from experiments import program
 from experiments.environment import restart_in_fast_environment
+from experiments.several import join_the_others
 from experiments.studies.layout import STUDY_FILE
 
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run (required); an unfinished run in it is resumed")
 
 
 def main(config: RunConfig, arguments: list[str]) -> int | None:
-    """Claim the directory, train, write result.json."""
+    """Claim the directory, train, write result.json; of several processes, the first one claims and writes."""
     if WORKDIR.value is None:
         raise UserError("--workdir=DIR is required: the directory of the run")
     restart_in_fast_environment()
+    join_the_others()
     from arch_zoo.data.prepare import prepare_data
     from arch_zoo.files import read_json, write_json_atomic
-    from arch_zoo.training import loop
+    from arch_zoo.training import loop, processes
     from arch_zoo.training.workdir import claim, describe_environment
     from experiments.studies.plan import record_of_run
 
-    workdir = pathlib.Path(WORKDIR.value)
-    with claim(workdir, config):
-        if (workdir / RESULT_FILE).exists():
+    workdir, held = pathlib.Path(WORKDIR.value), contextlib.ExitStack()
+    processes.told_by_first(lambda: held.enter_context(claim(workdir, config)))
+    with held:
+        if processes.told_by_first((workdir / RESULT_FILE).exists):
             result = read_json(workdir / RESULT_FILE)
             logging.info("%s is done already", workdir)
         else:
             program.use_compilation_cache(config.data.cache_dir)
             data = prepare_data(config.data, config.require)
-            if not (workdir / STUDY_FILE).exists():
+            if processes.is_first() and not (workdir / STUDY_FILE).exists():
                 write_json_atomic(workdir / STUDY_FILE, record_of_run(config, data, f"Run {workdir.name}",
                                                                         describe_environment(data), program.command()))
             result = loop.train(config, data, workdir)
-            write_json_atomic(workdir / RESULT_FILE, result)
-    print(f"{workdir}: {result['steps']} steps, {result['tokens']:,} tokens, held-out loss of "
-          f"{config.objective.name} {result['evaluation_loss']:.4f}, {result['train_seconds']:.0f} s of training; "
-          f"python -m experiments.report {workdir} draws it")
+            if processes.is_first():
+                write_json_atomic(workdir / RESULT_FILE, result)
+    if processes.is_first():
+        print(f"{workdir}: {result['steps']} steps, {result['tokens']:,} tokens, held-out loss of "
+              f"{config.objective.name} {result['evaluation_loss']:.4f}, {result['train_seconds']:.0f} s of training; "
+              f"python -m experiments.report {workdir} draws it")
 
 
 def config_of_directory() -> str | None:

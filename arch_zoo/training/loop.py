@@ -19,10 +19,11 @@ from arch_zoo.data.prepare import Data
 from arch_zoo.errors import Interrupted, NotFinite, UserError
 from arch_zoo.flops import count_flops, peak_flops
 from arch_zoo.layers.visibility import Visibility
+from arch_zoo.training import processes
 from arch_zoo.training import workdir as workdirs
 from arch_zoo.training.batches import Batches, evaluation_batches, training_batches
 from arch_zoo.training.checkpoints import Checkpoints
-from arch_zoo.training.metrics import MetricsWriter, Progress, part_values
+from arch_zoo.training.metrics import MetricsWriter, NoMetrics, Progress, part_values
 from arch_zoo.training.optimizers import make_optimizer, make_schedule
 from arch_zoo.training.parallel import Parallel, choose_devices, make_parallel
 from arch_zoo.training.starting import starting_parameters
@@ -73,7 +74,8 @@ def train(config: RunConfig, data: Data, workdir: pathlib.Path, label: str = "")
     Raises UserError where the loss stops being finite, Interrupted when asked to stop.
     """
     setup = Setup.of(config, data)
-    parallel = make_parallel(config.parallel, choose_devices(config.devices), config.batch_size, config.accumulate)
+    parallel = make_parallel(config.parallel, choose_devices(config.devices), config.batch_size, config.accumulate,
+                             config.mesh)
     run = _Run(setup, parallel, workdir, label)
     try:
         return run.to_the_end()
@@ -86,10 +88,11 @@ class _Run:
 
     def __init__(self, setup: Setup, parallel: Parallel, workdir: pathlib.Path, label: str):
         self.setup, self.config, self.parallel = setup, setup.config, parallel
-        first = setup.train.batch_at(0)
-        self.state = jax.jit(setup.initial_state, out_shardings=parallel.replicated)(first)
-        workdirs.write_environment(workdir, setup.data)
-        workdirs.write_parameters(workdir, self.state.parameters)
+        first = setup.train.batch_at(0, parallel.rows)
+        self.state = parallel.make_state(setup.initial_state, first)
+        if processes.is_first():
+            workdirs.write_environment(workdir, setup.data)
+            workdirs.write_parameters(workdir, self.state.parameters)
         self.checkpoints = Checkpoints(workdir / "checkpoints")
         # notes: what a checkpoint keeps besides the state
         self.notes = {"step": 0, "loss_tokens": 0.0, "seconds": 0.0, "evaluation_loss": None}
@@ -98,20 +101,18 @@ class _Run:
         if not self.notes["step"]:
             self._start_from(workdir)
         self.first = self.notes["step"]
-        self.flops = count_flops(setup.train_step(), *jax.eval_shape(lambda s, b: (s, b), self.state, first))
+        self.flops = count_flops(setup.train_step(), parallel.abstract(self.state), parallel.abstract_batch(first))
         self.peak = peak_flops(parallel.devices)
         self._compile(first)
-        self.metrics = MetricsWriter(workdir, self.first)
+        self.metrics = MetricsWriter(workdir, self.first) if processes.is_first() else NoMetrics()
         self.progress = Progress(label or workdir.name, self.config.steps, self.first)
         self.schedule = make_schedule(self.config.optimizer, self.config.steps)
-        self.prefetcher = Prefetcher(lambda step: parallel.place_batch(setup.train.batch_at(step)), self.first,
-                                     self.config.steps)
+        self.prefetcher = Prefetcher(lambda step: parallel.place_batch(setup.train.batch_at(step, parallel.rows)),
+                                     self.first, self.config.steps)
         self.saved = self.first if self.checkpoints.steps() else None
 
     def _restore(self) -> None:
-        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self.parallel.replicated),
-                                self.state)
-        restored = self.checkpoints.restore_latest(abstract)
+        restored = self.checkpoints.restore_latest(self.parallel.abstract(self.state))
         if restored is not None:
             self.state, notes = restored
             self.pending = notes.pop("pending")
@@ -121,7 +122,7 @@ class _Run:
     def _start_from(self, workdir: pathlib.Path) -> None:
         given = starting_parameters(workdir, self.config.start_from, self.state.parameters)
         if given is not None:
-            self.state = self.state.replace(parameters=jax.device_put(given, self.parallel.replicated))
+            self.state = self.state.replace(parameters=self.parallel.place_state(given))
 
     def _compile(self, batch) -> None:
         began = time.monotonic()
@@ -149,7 +150,7 @@ class _Run:
                     self._evaluate(step)
                 if step % config.checkpoint_every == 0 or last:
                     self._save(step)
-                if stop.asked and not last:
+                if not last and processes.any_says(stop.asked, now=step % config.log_every == 0):
                     self._interrupted(step)
         self.checkpoints.wait()
         return self._result()
@@ -212,7 +213,7 @@ class _Run:
         self._take_interval()
         sums = []
         for i in range(self.setup.evaluation.evaluation_count()):
-            batch = self.parallel.place_batch(self.setup.evaluation.evaluation_batch_at(i))
+            batch = self.parallel.place_batch(self.setup.evaluation.evaluation_batch_at(i, self.parallel.rows))
             found = jax.device_get(self.evaluate_step(self.state.parameters, batch))
             sums.append({name: float(value) for name, value in found.items()})
         total, weight = (sum(s[name] for s in sums) for name in ("loss_sum", "loss_weight"))

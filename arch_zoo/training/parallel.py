@@ -1,5 +1,6 @@
 """The same step on one device or many: `jit` with shardings, or `pmap`. Thin wrappers; the body knows of neither."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from arch_zoo.errors import UserError
+from arch_zoo.layers import placement
 from arch_zoo.mesh import MeshConfig
 from arch_zoo.training import sharding
 
@@ -52,7 +54,7 @@ class Parallel:
                             f"nearest: {max(1, batch_size // (parts * accumulate)) * parts * accumulate}")
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
         self.split = NamedSharding(self.mesh, sharding.BATCH)
-        self._batch_size = batch_size
+        self._batch_size, self._cuts_parameters = batch_size, mesh.cuts_parameters
 
     @functools.cached_property
     def rows(self) -> np.ndarray:
@@ -93,14 +95,23 @@ class Parallel:
     def compile_train(self, step: Callable) -> Callable:
         """`step(state, batch)`; the old state's memory is reused."""
         def placed(state, batch):
-            state, metrics = step(state, batch)
+            with self._knowing_rows():
+                state, metrics = step(state, batch)
             return jax.lax.with_sharding_constraint((state, metrics), (self.shardings(state), self.replicated))
 
         return jax.jit(placed, in_shardings=(None, self.split), donate_argnums=0)
 
     def compile_evaluation(self, evaluate: Callable) -> Callable:
         """`evaluate(parameters, batch)`."""
-        return jax.jit(evaluate, in_shardings=(None, self.split), out_shardings=self.replicated)
+        def placed(parameters, batch):
+            with self._knowing_rows():
+                return evaluate(parameters, batch)
+
+        return jax.jit(placed, in_shardings=(None, self.split), out_shardings=self.replicated)
+
+    def _knowing_rows(self) -> contextlib.AbstractContextManager:
+        """Where parameters are whole, XLA keeps each row on its device by itself."""
+        return placement.rows_lie(self.split) if self._cuts_parameters else contextlib.nullcontext()
 
 
 class Pmap(Parallel):
