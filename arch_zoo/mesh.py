@@ -20,7 +20,7 @@ class MeshConfig(Settings):
 
     def __str__(self) -> str:
         return ",".join(f"{field.name}:{value}" for field in dataclasses.fields(self)
-                        if (value := getattr(self, field.name)) is not None)
+                        if (value := getattr(self, field.name)) != field.default)
 
     @property
     def cuts_parameters(self) -> bool:

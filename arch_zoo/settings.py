@@ -225,7 +225,7 @@ def _set(values: dict, cls: type, parts: list[str], value: Any, path: str) -> No
 def _from_one_text(cls: type, text: str, path: str) -> dict[str, Any]:
     """The values of "FIELD:VALUE,FIELD:VALUE"; fields that are not named have their defaults."""
     values, named = _values(cls()), set()
-    for part in text.split(","):
+    for part in text.split(",") if text else ():
         name, colon, value = (piece.strip() for piece in part.partition(":"))
         if not colon or name in named:
             example = ",".join(f"{field.name}:…" for field in dataclasses.fields(cls))

@@ -12,14 +12,14 @@ PROCESSES = flags.DEFINE_integer("processes", None, "how many processes there ar
                                  lower_bound=1)
 PROCESS = flags.DEFINE_integer("process", None, "the number of this one, from 0 (default: $JAX_PROCESS_ID)",
                                lower_bound=0)
-_VARIABLES = {COORDINATOR: "JAX_COORDINATOR_ADDRESS", PROCESSES: "JAX_NUM_PROCESSES", PROCESS: "JAX_PROCESS_ID"}
+_VARIABLES = ((COORDINATOR, "JAX_COORDINATOR_ADDRESS"), (PROCESSES, "JAX_NUM_PROCESSES"), (PROCESS, "JAX_PROCESS_ID"))
 
 
 def join_the_others() -> None:
     """Meet the other processes where flags or the environment say that there are any; UserError where they do not fit.
     """
     given = {flag.name: flag.value if flag.value is not None else os.environ.get(variable)
-             for flag, variable in _VARIABLES.items()}
+             for flag, variable in _VARIABLES}
     if all(value is None for value in given.values()):
         return
     if missing := [name for name, value in given.items() if value is None]:

@@ -11,12 +11,12 @@ from absl import flags, logging
 from arch_zoo.config import RunConfig
 from arch_zoo.errors import UserError
 from arch_zoo.training.layout import CONFIG_FILE, RESULT_FILE
-from experiments import program
+from experiments import program, several
 from experiments.environment import restart_in_fast_environment
-from experiments.several import join_the_others
 from experiments.studies.layout import STUDY_FILE
 
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run (required); an unfinished run in it is resumed")
+flags.adopt_module_key_flags(several)
 
 
 def main(config: RunConfig, arguments: list[str]) -> int | None:
@@ -24,7 +24,7 @@ def main(config: RunConfig, arguments: list[str]) -> int | None:
     if WORKDIR.value is None:
         raise UserError("--workdir=DIR is required: the directory of the run")
     restart_in_fast_environment()
-    join_the_others()
+    several.join_the_others()
     from arch_zoo.data.prepare import prepare_data
     from arch_zoo.files import read_json, write_json_atomic
     from arch_zoo.training import loop, processes

@@ -50,7 +50,8 @@ class Entry(nn.Module):
         if offset_btd is not None:
             x_btd += offset_btd
         if c.token_types:
-            x_btd += self.param("type_embedding", embedding_initializer(c), (c.token_types, x_btd.shape[-1]))[types_bt]
+            table_kd = self.param("type_embedding", embedding_initializer(c), (c.token_types, x_btd.shape[-1]))
+            x_btd += gathered(table_kd)[types_bt]
         if c.embedding_norm:
             x_btd = make_norm(c, "norm")(x_btd)
         x_btd = Dropout(c.embedding_dropout, name="dropout")(x_btd.astype(dtype), example_ids_b, train=train)

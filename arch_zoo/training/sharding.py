@@ -23,13 +23,14 @@ DATA, FSDP, TENSOR = "data", "fsdp", "tensor"
 BATCH = PartitionSpec((DATA, FSDP))  # rows of a batch; `tensor` computes on the same rows
 
 # logical axis -> axis of the mesh; any other logical axis stays whole
-MESH_AXES = {"width": FSDP, "embedding": FSDP, "vocabulary": TENSOR, "heads": TENSOR, "kv_heads": TENSOR, "mlp": TENSOR}
+MESH_AXES = {"width": FSDP, "embedding": FSDP, "entry": FSDP,
+             "vocabulary": TENSOR, "heads": TENSOR, "kv_heads": TENSOR, "mlp": TENSOR}
 
 # (end of a parameter's path, the logical axes of its last dimensions); the first that fits counts
 RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"(token|output)_embedding", ("vocabulary", "embedding")),
-    (r"position_embedding", ("position", "embedding")),
-    (r"type_embedding", ("type", "embedding")),
+    (r"position_embedding", ("position", "entry")),
+    (r"type_embedding", ("type", "entry")),
     (r"logits_bias", ("vocabulary",)),
     (r"attention/query/kernel", ("width", "heads", "head_dim")),
     (r"attention/query/bias", ("heads", "head_dim")),
