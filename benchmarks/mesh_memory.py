@@ -1,10 +1,10 @@
-"""Bytes on each of eight simulated devices by the size of `fsdp`: compiled ahead of time, from shapes; no array is made.
+"""Memory of each of eight simulated devices by the size of `fsdp`: compiled from shapes, no array is made.
 
     python -m benchmarks.mesh_memory                 # LLaMA-2 7B with AdamW, rows of 2048 tokens, one on each device
     python -m benchmarks.mesh_memory --meshes='fsdp:8;fsdp:4,tensor:2' --config=configs/zoo.py:llama2_13b
 
-The model reads plain text in place, as a causal LM does. State: parameters and what the optimizer keeps, which a step is
-given and gives back in the same place. Temporaries: the most that XLA has at once besides, gradients included.
+The model reads plain text in place, as a causal LM does. State: parameters and what the optimizer keeps, which a step
+is given and gives back in the same place. Temporaries: the most that XLA has at once besides, gradients included.
 """
 
 import os
@@ -22,7 +22,8 @@ from experiments.environment import restart_in_fast_environment
 OUT = flags.DEFINE_string("out", None, "also write the table to this file")
 MESHES = flags.DEFINE_string("meshes", "fsdp:1;fsdp:2;fsdp:4;fsdp:8;fsdp:4,tensor:2", "meshes, separated by semicolons")
 DEVICES = flags.DEFINE_integer("simulated_devices", 8, "devices; the batch has a row for each", lower_bound=1)
-VOCABULARY = flags.DEFINE_integer("vocabulary", 32_000, "rows of the embedding, where the config has none", lower_bound=1)
+VOCABULARY = flags.DEFINE_integer("vocabulary", 32_000, "rows of the embedding, where the config has none",
+                                  lower_bound=1)
 _GIB = 2**30
 
 
