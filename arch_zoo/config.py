@@ -8,6 +8,7 @@ import dataclasses
 from typing import Any, Literal
 
 from arch_zoo.errors import UserError
+from arch_zoo.mesh import MeshConfig
 from arch_zoo.registry import ARCHITECTURES, OBJECTIVES, POSITIONS, TASKS, TRAINED_WEIGHTS
 from arch_zoo.settings import FieldError, Settings, setting
 
@@ -196,6 +197,7 @@ class RunConfig(Settings):
     devices: int | None = setting(None, "devices to use; none: all of them", low=1)
     vectorize: tuple[Literal["seeds", "learning_rate"], ...] = setting(
         (), "runs that differ in these are trained as one program; empty: each by itself")
+    mesh: MeshConfig = setting(MeshConfig, "devices along each axis, as data:2,fsdp:4")
     start_from: str | None = setting(None, "directory of a run with whose parameters training begins; none: random")
     dtype: Literal["float32", "bfloat16"] = setting("float32", "type of activations; parameters stay float32")
     model: ModelConfig = setting(ModelConfig, "the model")
@@ -225,6 +227,9 @@ class RunConfig(Settings):
                                               f"position scheme without a table")
         if self.batch_size % self.accumulate:
             raise FieldError("batch_size", f"{self.batch_size} is not divisible by accumulate={self.accumulate}")
+        if self.parallel == "pmap" and self.mesh.cuts_parameters:
+            raise FieldError("mesh", f"{self.mesh} cuts parameters, and parallel=pmap keeps them whole on each device; "
+                                     f"use parallel=jit")
 
     def _check_pairs(self) -> None:
         reads, corpus = self.objective.reads_pairs, self.data.corpus

@@ -52,6 +52,8 @@ def setting(default: Any, help: str, *, low: float | None = None, high: float | 
 class Settings:
     """Base class: types and ranges are checked on construction, then `check` is called for rules between fields."""
 
+    in_one_text: typing.ClassVar[bool] = False  # as a field of others, may be given as FIELD:VALUE,FIELD:VALUE
+
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -214,8 +216,23 @@ def _set(values: dict, cls: type, parts: list[str], value: Any, path: str) -> No
         values[name] = [_variant(registry, one, path) for one in items]
     elif registry is not None:
         values[name] = _variant(registry, value, path)
+    elif isinstance(value, str) and getattr(kind, "in_one_text", False):
+        values[name] = _from_one_text(kind, value, path)
     else:
         values[name] = _parsed(value, kind, path)
+
+
+def _from_one_text(cls: type, text: str, path: str) -> dict[str, Any]:
+    """The values of "FIELD:VALUE,FIELD:VALUE"; fields that are not named have their defaults."""
+    values, named = _values(cls()), set()
+    for part in text.split(",") if text else ():
+        name, colon, value = (piece.strip() for piece in part.partition(":"))
+        if not colon or name in named:
+            example = ",".join(f"{field.name}:…" for field in dataclasses.fields(cls))
+            raise FieldError(path, f"expected {example} or some of these, each once, got {text!r}")
+        named.add(name)
+        _set(values, cls, [name], value, f"{path}.{name}")
+    return values
 
 
 def _set_one_of(items: list, registry: Registry, parts: list[str], value: Any, path: str) -> None:

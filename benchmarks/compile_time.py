@@ -38,9 +38,10 @@ def _seconds(config: RunConfig, data) -> tuple[float, float]:
     from arch_zoo.training.setup import Setup
 
     setup = Setup.of(config, data)
-    parallel = make_parallel(config.parallel, choose_devices(config.devices), config.batch_size, config.accumulate)
+    parallel = make_parallel(config.parallel, choose_devices(config.devices), config.batch_size, config.accumulate,
+                             config.mesh)
     batch = setup.train.batch_at(0)
-    abstract = jax.eval_shape(setup.initial_state, batch)
+    abstract = parallel.abstract(jax.eval_shape(setup.initial_state, batch))
     began = time.perf_counter()
     lowered = parallel.compile_train(setup.step).lower(abstract, batch, setup.knobs)
     traced = time.perf_counter()

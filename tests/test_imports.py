@@ -11,9 +11,9 @@ import arch_zoo
 
 LIBRARY = pathlib.Path(arch_zoo.__file__).parent
 # Later rooms may import earlier ones. `config` comes before what it configures: registries load the variants by name.
-ORDER = ["errors", "files", "machine", "registry", "tensor_files", "field_types", "settings", "settings_view", "config",
-         "examples", "flops", "layers", "models", "zoo", "data", "objectives", "training", "analysis", "generation",
-         "evaluation", "fine_tuning", "tasks", "interop"]
+ORDER = ["errors", "files", "machine", "registry", "tensor_files", "field_types", "settings", "settings_view", "mesh",
+         "config", "examples", "flops", "layers", "models", "zoo", "data", "objectives", "training", "analysis",
+         "generation", "evaluation", "fine_tuning", "tasks", "interop"]
 # Needed by some users only, or slow to import: never at the top of a module of the library.
 OPTIONAL = {"torch", "transformers", "tokenizers", "tensorflow", "tensorflow_datasets", "grain", "tensorboardX",
             "sacrebleu", "lm_eval"}

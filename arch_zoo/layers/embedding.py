@@ -10,6 +10,7 @@ from arch_zoo.config import ModelConfig
 from arch_zoo.layers.dropout import Dropout
 from arch_zoo.layers.initializers import embedding_initializer, kernel_initializer
 from arch_zoo.layers.norms import make_norm
+from arch_zoo.layers.placement import gathered
 
 
 class Embedding(nn.Module):
@@ -24,7 +25,7 @@ class Embedding(nn.Module):
 
     def __call__(self, tokens_bt: jax.Array, *, stream: str) -> jax.Array:
         """[b, t, d]. `stream` names the place where tests and analyses may add a perturbation."""
-        return self.perturb(stream, self.table_vd[tokens_bt])
+        return self.perturb(stream, gathered(self.table_vd)[tokens_bt])
 
 
 class Entry(nn.Module):
@@ -49,7 +50,8 @@ class Entry(nn.Module):
         if offset_btd is not None:
             x_btd += offset_btd
         if c.token_types:
-            x_btd += self.param("type_embedding", embedding_initializer(c), (c.token_types, x_btd.shape[-1]))[types_bt]
+            table_kd = self.param("type_embedding", embedding_initializer(c), (c.token_types, x_btd.shape[-1]))
+            x_btd += gathered(table_kd)[types_bt]
         if c.embedding_norm:
             x_btd = make_norm(c, "norm")(x_btd)
         x_btd = Dropout(c.embedding_dropout, name="dropout")(x_btd.astype(dtype), example_ids_b, train=train)

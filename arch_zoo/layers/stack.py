@@ -12,6 +12,7 @@ from arch_zoo.layers.attention import Places
 from arch_zoo.layers.block import Block, Memory, Surroundings
 from arch_zoo.layers.cache import PAST, Cache
 from arch_zoo.layers.norms import make_norm
+from arch_zoo.layers.placement import kept_with_rows
 from arch_zoo.layers.visibility import Visibility, visible_self
 
 Seen = tuple[jax.Array, bool]  # what a block's queries may see, [b, q, k], and whether that is a sliding window
@@ -66,6 +67,7 @@ class Stack(nn.Module):
                                                past_l[layer])
         if len(looped):
             x_btd = _scan(runs[-1], blocks, seen_w, which_l, looped, x_btd)
+        x_btd = kept_with_rows(x_btd)
         if cache is not None:
             cache = cache.replace(length=first + x_btd.shape[1], blocks=tuple(past_l))
         if c.placement != "post":
@@ -124,7 +126,7 @@ def _runner(block: Block, around: Surroundings, train: bool, key: jax.Array | No
     """
     def run(x, parameters, visible, windowed, layer, past=None):
         rngs = {} if key is None else {"dropout": jax.random.fold_in(key, layer)}
-        arguments = (x, visible, windowed, around)
+        arguments = (kept_with_rows(x), visible, windowed, around)
         if past is None:
             return block.apply({"params": parameters}, *arguments, train=train, rngs=rngs), None
         x, changed = block.apply({"params": parameters, PAST: past}, *arguments, train=train, rngs=rngs, mutable=[PAST])

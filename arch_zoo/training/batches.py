@@ -17,6 +17,8 @@ from arch_zoo.models.architecture import Batch
 from arch_zoo.objectives.base import Seeds
 
 AnyWindows = Windows | PackedPairs | MixedWindows
+Rows = slice | np.ndarray  # which rows of a batch
+ALL = slice(None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,35 +35,36 @@ class Batches:
             raise UserError(f"objective={self.config.objective.name} takes texts from other documents, and all windows "
                             f"of {self.windows.store_path} share one; use a corpus of more or shorter documents")
 
-    def batch_at(self, step: int) -> Batch:
-        """The batch of a step, counted from 0, as NumPy arrays."""
-        return self._batch(self.windows_at(step))
+    def batch_at(self, step: int, rows: Rows = ALL) -> Batch:
+        """The batch of a step, counted from 0, as NumPy arrays; or some of its rows, which depend on no others."""
+        return self._batch(self.windows_at(step, rows), rows)
 
-    def windows_at(self, step: int) -> Window | Pairs:
+    def windows_at(self, step: int, rows: Rows = ALL) -> Window | Pairs:
         """The text of that batch, with the share of the training that is done when the step begins."""
-        window = self.windows.at(batch_indices(step, self.config.batch_size))
+        window = self.windows.at(batch_indices(step, self.config.batch_size)[rows])
         return dataclasses.replace(window, progress=np.full(len(window.index), step / max(self.config.steps, 1)))
 
     def evaluation_count(self) -> int:
         """How many batches an evaluation has."""
         return min(self.config.evaluate_batches, -(-self.windows.count // self.config.batch_size))
 
-    def evaluation_batch_at(self, step: int) -> Batch:
+    def evaluation_batch_at(self, step: int, rows: Rows = ALL) -> Batch:
         """Like `batch_at`, for one pass: rows beyond the last window carry no loss.
 
         A schedule is in its last phase: held-out losses are all of what training is to end with, whatever the step.
         """
-        index = batch_indices(step, self.config.batch_size)
+        index = batch_indices(step, self.config.batch_size)[rows]
         window = self.windows.at(index % self.windows.count)
-        batch = self._batch(dataclasses.replace(window, progress=np.ones(len(index))))
+        batch = self._batch(dataclasses.replace(window, progress=np.ones(len(index))), rows)
         new = index < self.windows.count
         return batch.replace(loss_weights=batch.loss_weights * new[:, None],
                              sentence_target=np.where(new, batch.sentence_target, -1))
 
-    def _batch(self, window: Window | Pairs) -> Batch:
+    def _batch(self, window: Window | Pairs, rows: Rows) -> Batch:
         vocabulary = self.data.tokenizer.vocabulary
         example = self.config.objective.prepare(window, vocabulary, Seeds(self.corruption_seed))
-        return self.config.model.architecture.layout(example, np.arange(len(window.index)), vocabulary.start_id)
+        return self.config.model.architecture.layout(example, np.arange(self.config.batch_size)[rows],
+                                                     vocabulary.start_id)
 
 
 def training_batches(config: RunConfig, data: Data) -> Batches:

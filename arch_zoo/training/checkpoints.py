@@ -15,6 +15,7 @@ from absl import logging
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from arch_zoo.errors import UserError
+from arch_zoo.training import processes
 
 _METRIC = "eval/loss"
 
@@ -119,8 +120,8 @@ def read_parameters(directory: pathlib.Path) -> dict[str, Any] | None:
 
 
 def checksum(state: Any) -> int:
-    """CRC-32 over all arrays of a state."""
+    """CRC-32 over all arrays of a state, however they lie on devices; one at a time is gathered on each host."""
     total = 0
     for leaf in jax.tree.leaves(state):
-        total = zlib.crc32(np.ascontiguousarray(jax.device_get(leaf)).view(np.uint8).data, total)
+        total = zlib.crc32(np.ascontiguousarray(processes.gathered(leaf)).view(np.uint8).data, total)
     return total

@@ -18,6 +18,7 @@ from arch_zoo.flops import count_flops, model_flops, peak_flops
 from arch_zoo.machine import give_back_memory
 from arch_zoo.settings import to_dict
 from arch_zoo.settings_view import difference
+from arch_zoo.training import processes
 from arch_zoo.training.member import Member
 from arch_zoo.training.metrics import Progress
 from arch_zoo.training.parallel import Parallel, choose_devices, make_parallel
@@ -53,11 +54,10 @@ def train_together(configs: Sequence[RunConfig], data: Data, workdirs: Sequence[
     members = [Member(Setup.of(config, data), workdir) for config, workdir in zip(configs, workdirs, strict=True)]
     label = label or workdirs[0].name
     try:
-        devices = choose_devices(configs[0].devices)
-        alone = make_parallel(configs[0].parallel, devices, configs[0].batch_size, configs[0].accumulate)
-        initial = jax.jit(members[0].setup.state_of, out_shardings=alone.replicated)
-        shapes = members[0].setup.train.batch_at(0)
-        states = [member.begin(initial(shapes, member.setup.knobs.seed)) for member in members]
+        one = configs[0]
+        alone = make_parallel(one.parallel, choose_devices(one.devices), one.batch_size, one.accumulate, one.mesh)
+        shapes, make = members[0].setup.train.batch_at(0, alone.rows), members[0].setup.state_of
+        states = [member.begin(alone.make_state(make, shapes, member.setup.knobs.seed), alone) for member in members]
         ahead = sorted(zip(members, states, strict=True), key=lambda pair: pair[0].first)
         for _, group in itertools.groupby(ahead, key=lambda pair: pair[0].first):
             some, of_some = zip(*group, strict=True)
@@ -75,7 +75,7 @@ class _Run:
         self.members, self.parallel, self.config = members, parallel, members[0].config
         self.setup, self.first = members[0].setup, members[0].first
         self.state = parallel.join(states)
-        self.knobs = parallel.place_state(parallel.join([member.setup.knobs for member in members]))
+        self.knobs = parallel.place_knobs(parallel.join([member.setup.knobs for member in members]))
         self.flying: list[tuple[int, Any]] = []  # metrics of the steps that nobody has looked at
         self.due: int | None = None  # the step at which a log is due
         self.peak = peak_flops(parallel.devices)
@@ -84,7 +84,7 @@ class _Run:
         self.progress = Progress(label, self.config.steps, self.first)
 
     def _batch_at(self, step: int) -> Any:
-        return self.parallel.place_batch(self.parallel.join_batches([m.setup.train.batch_at(step)
+        return self.parallel.place_batch(self.parallel.join_batches([m.setup.train.batch_at(step, self.parallel.rows)
                                                                      for m in self.members]))
 
     def _compile(self, batch: Any) -> None:
@@ -125,7 +125,7 @@ class _Run:
                         self._save(step)
                     if all(member.failure for member in self.members):
                         return
-                    if stop.asked and not last:
+                    if not last and processes.any_says(stop.asked, now=step % config.log_every == 0):
                         self._interrupted(step)
             for member in self.members:
                 member.checkpoints.wait()
@@ -183,7 +183,7 @@ class _Run:
         self._take_interval()
         sums: list[list[dict[str, float]]] = [[] for _ in self.members]
         for i in range(self.setup.evaluation.evaluation_count()):
-            batch = self.parallel.place_evaluation(self.setup.evaluation.evaluation_batch_at(i))
+            batch = self.parallel.place_evaluation(self.setup.evaluation.evaluation_batch_at(i, self.parallel.rows))
             found = jax.device_get(self.evaluate_step(self.state.parameters, batch))
             for n, _ in enumerate(self.members):
                 sums[n].append({name: float(value) for name, value in self.parallel.part(found, n).items()})

@@ -9,10 +9,12 @@ import numpy as np
 from absl import logging
 
 from arch_zoo.errors import NotFinite
+from arch_zoo.training import processes
 from arch_zoo.training import workdir as workdirs
 from arch_zoo.training.checkpoints import Checkpoints
-from arch_zoo.training.metrics import MetricsWriter, part_values
+from arch_zoo.training.metrics import MetricsWriter, NoMetrics, part_values
 from arch_zoo.training.optimizers import make_schedule
+from arch_zoo.training.parallel import Parallel
 from arch_zoo.training.setup import Setup
 from arch_zoo.training.starting import starting_parameters
 from arch_zoo.training.state import TrainState
@@ -32,14 +34,14 @@ class Member:
         self.failure: NotFinite | None = None
         self.cost: dict[str, float] = {}  # of the program that trains it: seconds to compile, operations
         self.schedule = jax.jit(make_schedule(self.config.optimizer, self.config.steps))
-        self.metrics: MetricsWriter | None = None
+        self.metrics: MetricsWriter | NoMetrics | None = None
 
-    def begin(self, initial: TrainState) -> TrainState:
+    def begin(self, initial: TrainState, parallel: Parallel) -> TrainState:
         """The state that training goes on from: of its newest checkpoint, what it was given, or the initial one."""
-        workdirs.write_environment(self.workdir, self.setup.data)
-        workdirs.write_parameters(self.workdir, initial.parameters)
-        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), initial)
-        restored = self.checkpoints.restore_latest(abstract)
+        if processes.is_first():
+            workdirs.write_environment(self.workdir, self.setup.data)
+            workdirs.write_parameters(self.workdir, initial.parameters)
+        restored = self.checkpoints.restore_latest(parallel.abstract(initial))
         if restored is not None:
             state, notes = restored
             self.pending = notes.pop("pending")
@@ -47,11 +49,10 @@ class Member:
             logging.info("resuming at step %d of %d", self.notes["step"], self.config.steps)
         else:
             given = starting_parameters(self.workdir, self.config.start_from, initial.parameters)
-            state = initial if given is None else initial.replace(parameters=jax.tree.map(
-                lambda array, there: jax.device_put(array, there.sharding), given, initial.parameters))
+            state = initial if given is None else initial.replace(parameters=parallel.place_state(given))
         self.first = self.notes["step"]
         self.saved = self.first if self.checkpoints.steps() else None
-        self.metrics = MetricsWriter(self.workdir, self.first)
+        self.metrics = MetricsWriter(self.workdir, self.first) if processes.is_first() else NoMetrics()
         return state
 
     def add(self, metrics: dict[str, float], step: int) -> None:

@@ -38,6 +38,15 @@ class MetricsWriter:
         self._events.close()
 
 
+class NoMetrics:
+    """Of a process that writes none, since another one does."""
+
+    def write(self, step: int, values: dict[str, float | int]) -> None:
+        """See MetricsWriter."""
+
+    sync = close = lambda self: None
+
+
 def event_writer() -> type:
     """tensorboardX's SummaryWriter: imported here since only runs write events, and without torch.
 

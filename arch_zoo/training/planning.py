@@ -120,10 +120,10 @@ class CompiledShapes:
         """Where the compiler tries kernels out, as on accelerators, it may itself run out of memory."""
         self.config, self.vocabulary = config, vocabulary
         self.setup = Setup.without_data(config, vocabulary.size)
-        self.parallel = make_parallel(config.parallel, devices, config.batch_size, config.accumulate)
+        self.parallel = make_parallel(config.parallel, devices, config.batch_size, config.accumulate, config.mesh)
         logging.info("compiling the step for batch_size=%d", config.batch_size)
         batch = abstract_batch(config, vocabulary)
-        self.state = jax.eval_shape(self.setup.initial_state, batch)
+        self.state = self.parallel.abstract(jax.eval_shape(self.setup.initial_state, batch))
         placed = jax.eval_shape(self.parallel.place_batch, batch)
         step = self.parallel.compile_train(self.setup.step)
         self.flops = count_flops(step, self.state, placed, self.setup.knobs)
@@ -135,7 +135,7 @@ class CompiledShapes:
     def run(self) -> Callable[[], float]:
         """Allocates the state and a made-up batch; each call makes a step and says how many seconds it took."""
         batch = example_batch(self.config, self.vocabulary, self.config.batch_size)
-        state = jax.jit(self.setup.initial_state, out_shardings=self.parallel.replicated)(batch)
+        state = self.parallel.make_state(self.setup.initial_state, batch)
         return stepper(self.step, state, self.parallel.place_batch(batch), self.setup.knobs)
 
 

@@ -41,9 +41,10 @@ class CompiledStep:
 def compile_step(config: RunConfig, data: Data) -> CompiledStep:
     """Trace and compile the run's step, and make two steps that are not timed."""
     setup = Setup.of(config, data)
-    parallel = make_parallel(config.parallel, choose_devices(config.devices), config.batch_size, config.accumulate)
+    parallel = make_parallel(config.parallel, choose_devices(config.devices), config.batch_size, config.accumulate,
+                             config.mesh)
     batch = setup.train.batch_at(0)
-    state, placed = jax.jit(setup.initial_state, out_shardings=parallel.replicated)(batch), parallel.place_batch(batch)
+    state, placed = parallel.make_state(setup.initial_state, batch), parallel.place_batch(batch)
     flops = count_flops(setup.train_step(), *jax.eval_shape(lambda s, b: (s, b), state, batch))
     began = time.perf_counter()
     step = parallel.compile_train(setup.step).lower(state, placed, setup.knobs).compile()

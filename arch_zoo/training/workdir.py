@@ -27,6 +27,7 @@ from arch_zoo.settings_view import difference
 from arch_zoo.training.layout import CONFIG_FILE, ENVIRONMENT_FILE, LOCK_FILE, METRICS_FILE, TOKENIZER
 from arch_zoo.training.starting import PARAMETERS
 
+_HOW_IT_IS_SPREAD = ("parallel", "devices", "mesh")  # over devices: numbers change by the order of summation only
 _TRACES = (METRICS_FILE, "cells")  # of a run, and of a study, that has begun
 
 
@@ -67,7 +68,8 @@ def check_config(workdir: pathlib.Path, config: Settings) -> None:
     path = workdir / CONFIG_FILE
     if not path.exists():
         return
-    differing = sorted(difference(read_json(path), config).items())
+    differing = [(field, values) for field, values in sorted(difference(read_json(path), config).items())
+                 if field.partition(".")[0] not in _HOW_IT_IS_SPREAD]
     if (workdir / PARAMETERS).exists() and not (workdir / METRICS_FILE).exists():
         # It was given parameters and nothing more: how to train them is free, what they are is not.
         differing = [(field, values) for field, values in differing if field.startswith("model.")]

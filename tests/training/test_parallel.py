@@ -1,4 +1,4 @@
-"""One device, several devices, jit, pmap, accumulation: the same step.
+"""One device, several devices, jit, pmap, parameters cut over a mesh, accumulation: the same step.
 
 With SGD and on gradients: Adam divides a wrong scale away. Loss weights are ragged: whole documents carry none.
 """
@@ -11,6 +11,7 @@ import pytest
 
 from arch_zoo.config import RunConfig
 from arch_zoo.errors import UserError
+from arch_zoo.settings import override
 from arch_zoo.training.optimizers import make_optimizer
 from arch_zoo.training.parallel import choose_devices, make_parallel
 from arch_zoo.training.state import initialise
@@ -22,7 +23,8 @@ CHANGES = {"optimizer__kind": "sgd", "optimizer__clip_norm": None, "optimizer__l
            "model__residual_dropout": 0.2, "model__embedding_dropout": 0.1, "model__mlp_dropout": 0.1,
            # one block without biases: every parameter costs compile time
            "model__depth": 1, "model__attention_bias": False, "model__mlp_bias": False, "model__norm_bias": False}
-WAYS = [("jit", 2, 1), ("jit", 8, 1), ("pmap", 2, 1), ("pmap", 8, 1), ("jit", 1, 4), ("pmap", 2, 4)]
+WAYS = [("jit", 2, 1, ""), ("jit", 8, 1, ""), ("pmap", 2, 1, ""), ("pmap", 8, 1, ""), ("jit", 1, 4, ""),
+        ("pmap", 2, 4, ""), ("jit", 8, 1, "fsdp:8"), ("jit", 8, 2, "fsdp:2,tensor:2")]
 
 
 @dataclasses.dataclass
@@ -39,9 +41,9 @@ class Case:
         self.start = jax.device_get(jax.jit(lambda: initialise(self.model, self.optimizer, self.batches[0],
                                                                self.visibility, self.config.seed))())
 
-    def two_steps(self, kind, devices, accumulate, mean_of_means=False):
+    def two_steps(self, kind, devices, accumulate, mesh="", mean_of_means=False):
         """Parameters and metrics after two steps."""
-        parallel = make_parallel(kind, choose_devices(devices), self.config.batch_size, accumulate)
+        parallel = make_parallel(kind, choose_devices(devices), self.config.batch_size, accumulate, mesh_of(mesh))
         step = make_train_step(self.config.objective, self.model, self.visibility, self.optimizer,
                                seed=self.config.seed, accumulate=accumulate)
         chosen = wrong_step(step) if mean_of_means else step
@@ -68,6 +70,10 @@ def wrong_step(step):
     return mistaken
 
 
+def mesh_of(text):
+    return override(RunConfig(), {"mesh": text}).mesh
+
+
 def difference(a, b):
     scale = max(np.abs(x).max() for x in jax.tree.leaves(a))
     return max(jax.tree.leaves(jax.tree.map(lambda x, y: np.abs(x - y).max(), a, b))) / scale
@@ -81,10 +87,10 @@ def reference(request):
     return case, *case.two_steps("jit", 1, 1)
 
 
-@pytest.mark.parametrize(("kind", "devices", "accumulate"), WAYS)
-def test_same_step(reference, kind, devices, accumulate):
+@pytest.mark.parametrize(("kind", "devices", "accumulate", "mesh"), WAYS)
+def test_same_step(reference, kind, devices, accumulate, mesh):
     case, parameters, metrics = reference
-    other, other_metrics = case.two_steps(kind, devices, accumulate)
+    other, other_metrics = case.two_steps(kind, devices, accumulate, mesh)
     assert difference(parameters, other) < 2e-6
     assert metrics.keys() == other_metrics.keys()
     for name in metrics:

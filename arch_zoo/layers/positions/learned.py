@@ -6,6 +6,7 @@ from typing import ClassVar
 import flax.linen as nn
 import jax
 
+from arch_zoo.layers.placement import gathered
 from arch_zoo.layers.positions.base import MakeParam, Position
 from arch_zoo.registry import POSITIONS
 from arch_zoo.settings import setting
@@ -23,4 +24,4 @@ class Learned(Position):
 
     def embed(self, param: MakeParam, positions_bt: jax.Array, width: int, max_len: int) -> jax.Array:
         table_td = param("position_embedding", nn.initializers.normal(self.std), (self.offset + max_len, width))
-        return table_td[self.offset + positions_bt]
+        return gathered(table_td)[self.offset + positions_bt]
