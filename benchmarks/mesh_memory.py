@@ -49,25 +49,20 @@ def _compiled(config: RunConfig, mesh) -> tuple[int, object, float]:
     import numpy as np
 
     from arch_zoo.models.architecture import make_batch, make_stream
-    from arch_zoo.training.optimizers import make_optimizer
     from arch_zoo.training.parallel import choose_devices, make_parallel
-    from arch_zoo.training.state import initialise
-    from arch_zoo.training.step import make_train_step
+    from arch_zoo.training.setup import Setup
 
     architecture = config.model.architecture
     if architecture.stacks > 1:
         raise UserError(f"model.architecture={architecture.name} reads two streams; this benchmark makes one")
-    model = config.objective.build(config.model, config.model.vocab_size or VOCABULARY.value, config.dtype)
+    setup = Setup.without_data(config, config.model.vocab_size or VOCABULARY.value)
     tokens = np.zeros((config.batch_size, config.data.length), np.int32)
     batch = make_batch(make_stream(tokens, np.ones_like(tokens), tokens), None, tokens, tokens, tokens,
                        np.arange(config.batch_size), config.data.length)
-    optimizer = make_optimizer(config.optimizer, config.steps)
     parallel = make_parallel("jit", choose_devices(DEVICES.value), config.batch_size, config.accumulate, mesh)
-    step = make_train_step(config.objective, model, architecture.visibility, optimizer, seed=config.seed,
-                           accumulate=config.accumulate)
-    state = jax.eval_shape(lambda: initialise(model, optimizer, batch, architecture.visibility, config.seed))
+    state = jax.eval_shape(setup.initial_state, batch)
     began = time.perf_counter()
-    compiled = parallel.compile_train(step).lower(parallel.abstract(state), batch).compile()
+    compiled = parallel.compile_train(setup.step).lower(parallel.abstract(state), batch, setup.knobs).compile()
     return (sum(leaf.size for leaf in jax.tree.leaves(state.parameters)), compiled.memory_analysis(),
             time.perf_counter() - began)
 

@@ -211,6 +211,10 @@ BASE = {"model__scan": True, "model__remat": True, "model__depth": 4, "model__wi
 
 
 @functools.cache
+def without_knobs(step):
+    return lambda state, batch, knobs: step(state, batch)
+
+
 def compiled(text, told=True):
     """The training step over a mesh; where XLA is not `told` where rows lie, it decides by itself."""
     config = tiny_config(**BASE)
@@ -220,7 +224,7 @@ def compiled(text, told=True):
     state = jax.eval_shape(lambda p: TrainState(np.int32(0), p, optimizer.init(p)), toy_parameters(config))
     if not told:
         parallel._cuts_parameters = False
-    return parallel.compile_train(step).lower(parallel.abstract(state), toy_batch(config)).compile()
+    return parallel.compile_train(without_knobs(step)).lower(parallel.abstract(state), toy_batch(config), 0.0).compile()
 
 
 def test_memory_of_a_device_falls_with_fsdp():
@@ -258,7 +262,7 @@ def test_a_checkpoint_of_one_mesh_is_restored_on_any_other(tmp_path):
                               parallel.shardings(state))
         assert all(jax.tree.leaves(placed))
         jax.tree.map(np.testing.assert_array_equal, jax.device_get(restored), jax.device_get(state))
-        new, metrics = parallel.compile_train(step)(restored, parallel.place_batch(batch))
+        new, metrics = parallel.compile_train(without_knobs(step))(restored, parallel.place_batch(batch), 0.0)
         losses[text] = float(metrics["loss_sum"])
         assert int(new.step) == 4
     checkpoints.close()
