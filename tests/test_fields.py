@@ -224,7 +224,7 @@ IN_DATA = {
 REFUSED = {"model.vocabulary_head": (False, "predicts tokens, and this model has no head for them")}
 ELSEWHERE = {"data.corpus_weights": "tests/data/test_mixing.py",
              "start_from": "tests/training/test_starting.py",
-             "vectorize": "tests/experiments/test_together.py",
+             "vectorize": "tests/experiments/test_trained_together.py",
              "data.tokenizer.decoder_start_id": "tests/experiments/test_convert.py",
              **{f"objective=translation.{option}": "tests/objectives/test_translation.py"
                 for option in ("target_length", "label_smoothing")},
