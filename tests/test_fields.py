@@ -224,7 +224,7 @@ IN_DATA = {
 REFUSED = {"model.vocabulary_head": (False, "predicts tokens, and this model has no head for them")}
 ELSEWHERE = {"data.corpus_weights": "tests/data/test_mixing.py",
              "start_from": "tests/training/test_starting.py",
-             "vectorize": "tests/experiments/test_together.py",
+             "vectorize": "tests/experiments/test_trained_together.py",
              **{f"mesh.{axis}": "tests/training/test_sharding.py" for axis in ("data", "fsdp", "tensor")},
              "data.tokenizer.decoder_start_id": "tests/experiments/test_convert.py",
              **{f"objective=translation.{option}": "tests/objectives/test_translation.py"
