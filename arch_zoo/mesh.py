@@ -13,7 +13,7 @@ class MeshConfig(Settings):
     in_one_text: ClassVar[bool] = True
 
     data: int | None = setting(None, "parts of the batch, each computed with whole parameters; none: the devices that "
-                                     "the other axes leave", low=1)
+                                     "the other axes leave. All axes in one text: mesh=data:2,fsdp:4", low=1)
     fsdp: int = setting(1, "parts into which parameters and optimizer state are cut by the width of the model, and "
                            "the batch as well", low=1)
     tensor: int = setting(1, "parts into which heads, feed-forwards and vocabulary are cut", low=1)

@@ -50,8 +50,6 @@ def help_lines(settings: Settings, prefix: str) -> list[str]:
         if registry and not variants:
             lines.append(f"  --{path}=\n        {help_text} (any of: {', '.join(registry.names())})")
         if isinstance(value, Settings) and not registry:
-            if value.in_one_text:
-                lines.append(f"  --{path}={value}\n        {help_text}")
             lines.extend(help_lines(value, path))
         elif not registry:
             low, high = field.metadata.get("low"), field.metadata.get("high")
