@@ -30,7 +30,6 @@ def main(config: RunConfig, arguments: list[str]) -> int | None:
         return _plan(config)
     if WORKDIR.value is None:
         raise UserError("--workdir=DIR is required: the directory of the run")
-    restart_in_fast_environment()
     several.join_the_others()
     from arch_zoo.data.prepare import prepare_data
     from arch_zoo.files import read_json, write_json_atomic
@@ -68,7 +67,6 @@ def main(config: RunConfig, arguments: list[str]) -> int | None:
 
 
 def _plan(config: RunConfig) -> None:
-    restart_in_fast_environment()
     from experiments.planning import plan_text
 
     program.use_compilation_cache(config.data.cache_dir)
@@ -82,4 +80,5 @@ def config_of_directory() -> str | None:
 
 
 if __name__ == "__main__":
+    restart_in_fast_environment()  # before the config is loaded: its variants import JAX, which would be done twice
     program.run(main, __doc__, RunConfig, default_config=config_of_directory)

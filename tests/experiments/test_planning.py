@@ -1,0 +1,51 @@
+"""`--plan` as a program: it needs nothing but the config, writes nothing, and says what matters."""
+
+import pytest
+
+from experiments.planning import size, vocabulary_of
+from tests.runs import TRAINING, assert_one_line, many, tiny_flags
+from tests.toy import tiny_config
+
+TRAIN = "experiments.train"
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plans")
+    flags = tiny_flags(folder / "no_such_corpus.txt", folder / "run")
+    commands = {"plain": flags, "eight devices": flags,
+                "no tokenizer": [*flags, "--config.data.tokenizer.model=nowhere.model"],
+                "uneven": [*flags, "--config.devices=3"]}
+    found = {name: many([(TRAIN, [*flags, "--plan"])], TRAINING, devices=8 if name == "eight devices" else 1)[0]
+             for name, flags in commands.items()}
+    assert not list(folder.iterdir()), "a plan wrote something"
+    return found
+
+
+def test_a_plan_needs_no_text_and_says_what_the_run_needs(ended):
+    out = ended["plain"]["out"]
+    assert ended["plain"]["code"] == 0, ended["plain"]["err"]
+    for part in ("causal_lm in decoder_only, a vocabulary of 340 to be made", "1 × cpu", "optimizer state, adamw",
+                 "the largest batch_size that fits is", "model FLOPs of a step", "tokens/s, measured", "(MFU)"):
+        assert part in out
+
+
+def test_a_plan_of_simulated_devices_is_of_their_common_memory(ended):
+    assert "8 × cpu" in ended["eight devices"]["out"]
+    assert "memory of all devices, which share it" in ended["eight devices"]["out"]
+
+
+def test_what_cannot_be_planned_is_one_line(ended):
+    assert_one_line(ended["no tokenizer"], "nowhere.model: no such file")
+    assert_one_line(ended["uneven"], "devices=3, but there are 1")
+
+
+def test_a_vocabulary_of_the_configs_size():
+    vocabulary, said = vocabulary_of(tiny_config())
+    assert vocabulary.size == 300 and "300" in said
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (3 << 30, "3.0 GiB"),
+                                             (5000 << 40, "5,000.0 TiB")])
+def test_bytes_as_a_person_reads_them(count, text):
+    assert size(count) == text
