@@ -4,14 +4,14 @@ import fcntl
 import shutil
 import subprocess
 import sys
-import types
 
 import jax
 import numpy as np
 import pytest
 
 from arch_zoo.files import read_json
-from experiments import cell, program
+from experiments import program
+from experiments.studies import one_cell
 from tests.runs import (
     ROOT,
     TRAINING,
@@ -91,11 +91,9 @@ def test_a_cell_without_memory_says_so_in_its_file(tmp_path, monkeypatch):
     def run_cell(workdir):
         raise MemoryError("Unable to allocate 9.0 GiB for an array")
 
-    monkeypatch.setattr(cell, "run_cell", run_cell)
-    monkeypatch.setattr(cell, "WORKDIR", types.SimpleNamespace(value=str(tmp_path)))
-    monkeypatch.setattr(cell.local, "settle_in", lambda: None)
+    monkeypatch.setattr(one_cell, "run_cell", run_cell)
     with pytest.raises(MemoryError):
-        cell.main([])
+        one_cell.run_and_tell(tmp_path)
     assert read_json(tmp_path / "failed.json")["error"].startswith("out of memory (9.0 GiB could not be had): lower")
 
 

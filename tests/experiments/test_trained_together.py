@@ -13,12 +13,13 @@ from arch_zoo.files import read_json
 from arch_zoo.settings import from_dict, override
 from arch_zoo.training.layout import CONFIG_FILE, RESULT_FILE
 from arch_zoo.training.metrics import read_metrics
-from experiments.cell import run_cell
+from experiments import program
 from experiments.report import build_report
 from experiments.studies import together
 from experiments.studies.cells import write_cells
 from experiments.studies.config import Arm, StudyConfig, Tuning
 from experiments.studies.layout import TRAINING_FILE
+from experiments.studies.one_cell import run_cell
 from experiments.studies.plan import make_plan, study_record
 from experiments.studies.queue import take
 from tests.evaluation.toy_text import documents
@@ -94,7 +95,8 @@ def test_without_being_asked_cells_of_a_cpu_are_trained_by_themselves(base, monk
     assert together.differ_in(override(base, {"vectorize": "seeds"})) == ("seeds",)
 
 
-def test_a_group_is_a_command_whose_members_are_ordinary_runs(base, tmp_path):
+def test_a_group_is_a_command_whose_members_are_ordinary_runs(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(program, "command", lambda: "a command")
     config = override(base, {"vectorize": "seeds,learning_rate", "seed": 5})
     assert together.train_group(config, tmp_path, 2, ["1e-3", "3e-3"]) is None
     members = {seed: tmp_path / "learning_rate_0_003" / f"seed_{seed}" for seed in (5, 6)}

@@ -72,7 +72,7 @@ def test_a_choice_that_is_not_there_is_never_taken_and_has_no_share_in_the_loss(
 def test_each_kind_can_be_learnt(kind):
     """By heart, from eight examples: that a model generalises is not a matter of this code."""
     task = task_of(kind, 8)
-    question, _, learnt = learn("encoder_only", task, LONG.replace(epochs=40, warmup_share=0.1, learning_rate=2e-2))
+    question, _, learnt = learn("encoder_only", task, LONG.replace(epochs=60, warmup_share=0.1, learning_rate=2e-2))
     predicted, _ = question.predict(learnt["model"], learnt["head"], task.train)
     assert predicted == [example.answer for example in task.train]
 
