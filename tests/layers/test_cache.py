@@ -8,9 +8,11 @@ import pytest
 from arch_zoo.config import ModelConfig
 from arch_zoo.layers.cache import empty_cache
 from arch_zoo.layers.stack import unstacked
+from arch_zoo.models.abstract import abstract_parameters
 from arch_zoo.models.architecture import Stream, make_batch, make_stream
 from arch_zoo.registry import POSITIONS
 from arch_zoo.settings import override
+from arch_zoo.tensor_files import flatten_tree, nest
 
 ROWS, LENGTH, PROMPT, SIZE = 3, 14, 6, 29
 SWITCHES = {
@@ -22,7 +24,7 @@ SWITCHES = {
 
 
 def model_config(**changes) -> ModelConfig:
-    small = {"width": 16, "depth": 3, "heads": 4, "max_len": 32, "initializer_std": 0.3}
+    small = {"width": 16, "depth": 3, "heads": 4, "max_len": 32}
     return override(ModelConfig(), small | changes)
 
 
@@ -44,21 +46,31 @@ def read_both_ways(config: ModelConfig, pieces: tuple[int, ...], prepare=lambda 
     batch = make_batch(stream, source if architecture.stacks == 2 else None, nothing, nothing, nothing, np.arange(ROWS),
                        LENGTH)
     model, visibility = architecture.build(config, SIZE, "float32"), architecture.visibility
-    parameters = model.init(jax.random.key(0), batch, visibility, train=False)["params"]
+    parameters = random_parameters(config)
     whole = jax.jit(lambda p: model.apply({"params": p}, batch, visibility, train=False))(parameters)
 
-    def piecewise(parameters):
-        apply = lambda *arguments, method: model.apply({"params": parameters}, *arguments, method=method)  # noqa: E731
-        cache, start, found = apply(batch, LENGTH + 3, method="begin"), 0, []
-        for size in pieces:
-            piece = jax.tree.map(lambda x, start=start, size=size: x[:, start:start + size], stream)
-            hidden, cache = apply(piece, cache, visibility, method="extend")
-            found.append(apply(hidden, method="logits"))
-            start += size
-        return jnp.concatenate(found, axis=1)
+    @jax.jit  # compiled for each length of a piece, not for each piece
+    def extend(parameters, piece, cache):
+        hidden, cache = model.apply({"params": parameters}, piece, cache, visibility, method="extend")
+        return model.apply({"params": parameters}, hidden, method="logits"), cache
 
+    prepared, start, found = prepare(parameters), 0, []
+    cache = jax.jit(lambda p: model.apply({"params": p}, batch, LENGTH + 3, method="begin"))(prepared)
+    for size in pieces:
+        piece = jax.tree.map(lambda x, start=start, size=size: x[:, start:start + size], stream)
+        logits, cache = extend(prepared, piece, cache)
+        found.append(logits)
+        start += size
     real = stream.segment_ids != 0
-    return np.asarray(whole)[real], np.asarray(jax.jit(piecewise)(prepare(parameters)))[real]
+    return np.asarray(whole)[real], np.concatenate(found, axis=1)[real]
+
+
+def random_parameters(config: ModelConfig):
+    """Far from any initial ones; gains near 1."""
+    rng = np.random.default_rng(0)
+    flat = flatten_tree(abstract_parameters(config, SIZE))
+    return nest({path: (0.3 * rng.standard_normal(leaf.shape) + path.endswith("scale")).astype(np.float32)
+                 for path, leaf in flat.items()})
 
 
 ONE_BY_ONE = (PROMPT, *[1] * (LENGTH - PROMPT))
