@@ -121,7 +121,7 @@ def test_every_field_bites(models):
     idle = run(models, "decoder_only", config=config.replace(test_examples=10), function=train_classifier)
     np.testing.assert_array_equal(idle["head"]["kernel"], base)
     others = {"schedule", "warmup_share", "weights", "transfer", "new_tokens", "auxiliary"}  # have tests of their own
-    assert {*FIELDS, "test_examples", *others} == set(FineTuningConfig.__dataclass_fields__)
+    assert {*FIELDS, "test_examples", *others} == {field.name for field in dataclasses.fields(FineTuningConfig)}
 
 
 def test_fewer_examples_than_a_batch_are_repeated(models):
