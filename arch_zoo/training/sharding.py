@@ -115,7 +115,7 @@ def _check_axes_are_used(specs: Mapping[str, PartitionSpec], mesh: Mesh) -> None
     """UserError where an axis of the mesh cuts nothing: its devices would all do the same."""
     used = collections.Counter(axis for spec in specs.values() for axis in spec)
     for axis in (FSDP, TENSOR):
-        if mesh.shape[axis] > 1 and not used[axis]:
+        if specs and mesh.shape[axis] > 1 and not used[axis]:
             logical = ", ".join(name for name, where in MESH_AXES.items() if where == axis)
             raise UserError(f"mesh: {axis}:{mesh.shape[axis]} divides none of this model's {logical}; use a size that "
                             f"divides one")

@@ -164,6 +164,11 @@ def test_an_axis_that_cuts_nothing_is_refused():
         over("tensor:8").shardings(tree)
 
 
+def test_what_is_no_parameter_is_whole_on_each_device():
+    knobs = over("fsdp:8").place_state(Setup.without_data(tiny_config(), SIZE).knobs)
+    assert knobs.seed.sharding.is_fully_replicated and len(knobs.seed.sharding.device_set) == 8
+
+
 def test_what_no_rule_knows_stays_whole_and_is_named(caplog):
     sharding._say_once.cache_clear()
     tree = {"mine": {"table": np.zeros((8, 8))}, "feed_forward": {"up": {"kernel": np.zeros((8, 8))}}}
