@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from arch_zoo.errors import UserError
 from arch_zoo.mesh import MeshConfig
-from arch_zoo.registry import ARCHITECTURES, OBJECTIVES, POSITIONS, TASKS, TRAINED_WEIGHTS
+from arch_zoo.registry import ARCHITECTURES, KERNELS, OBJECTIVES, POSITIONS, TASKS, TRAINED_WEIGHTS
 from arch_zoo.settings import FieldError, Settings, setting
 
 
@@ -129,7 +129,12 @@ class ModelConfig(Settings):
     mlp_dropout: float = setting(0.0, "dropout inside the feed-forward", low=0, high=0.99)
     residual_dropout: float = setting(0.0, "dropout on what a branch adds to the residual stream", low=0, high=0.99)
     scan: bool = setting(False, "run the stack as a loop: compiles faster, on CPU runs slower; same parameters")
+    scan_unroll: int = setting(1, "scan: blocks in one turn of the loop", low=1)
     remat: bool = setting(False, "recompute each block in the backward pass: less memory, more time")
+    remat_keeps: Literal["nothing", "products"] = setting("nothing", "remat: what is not computed again; products of "
+                                                                     "the projections, or nothing")
+    attention_kernel: Any = setting("auto", "what computes attention; no kernel changes what is computed",
+                                    variant=KERNELS)
 
     def check(self) -> None:
         if self.head_dim is None and self.width % self.heads:
@@ -150,6 +155,11 @@ class ModelConfig(Settings):
         if not self.first_norm and (self.placement == "post" or self.share_blocks or self.share_stacks):
             raise FieldError("first_norm", "only an unshared block that begins with a norm can go without: use "
                                            "placement other than post, and neither share_blocks nor share_stacks")
+
+    @property
+    def plain(self) -> "ModelConfig":
+        """The same model as the shortest program: for shapes, initial parameters and counting what it computes."""
+        return self.replace(scan=True, scan_unroll=1, remat=False, attention_kernel=KERNELS.get("einsum")())
 
     @property
     def size_of_head(self) -> int:

@@ -39,6 +39,9 @@ def _count(jaxpr: core.Jaxpr) -> int:
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
             total += _dot_flops(equation)
+        if products := _FLASH.get(_kernel_name(equation)):
+            total += products * _attention_flops(equation)
+            continue
         repeats = _repeats(equation)
         for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_jaxpr):
             if _is_jaxpr(inner):
@@ -54,6 +57,23 @@ def _repeats(equation: core.JaxprEqn) -> int:
 
 def _is_jaxpr(value: Any) -> bool:
     return isinstance(value, core.Jaxpr | core.ClosedJaxpr)
+
+
+# Products of the size [queries, keys, head] in kernels that compute attention block by block.
+_FLASH = {"mha_forward": 2, "mha_backward": 5, "dot_product_attention_fwd_wrapper": 2,
+          "dot_product_attention_bwd_wrapper": 5}
+
+
+def _kernel_name(equation: core.JaxprEqn) -> str:
+    return equation.params["name"] if equation.primitive.name == "pallas_call" else equation.primitive.name
+
+
+def _attention_flops(equation: core.JaxprEqn) -> int:
+    """One product of each query with each key; what such a kernel leaves out because it is hidden counts as done."""
+    *_, queries, heads, head_dim = equation.invars[0].aval.shape
+    keys = equation.invars[1].aval.shape[-3]
+    rows = math.prod(equation.invars[0].aval.shape[:-3])
+    return 2 * rows * heads * queries * keys * head_dim
 
 
 def _dot_flops(equation: core.JaxprEqn) -> int:

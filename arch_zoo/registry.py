@@ -84,6 +84,7 @@ class Registry:
 
 
 POSITIONS = Registry("position scheme", "arch_zoo.layers.positions")
+KERNELS = Registry("attention kernel", "arch_zoo.layers.kernels")
 ARCHITECTURES = Registry("architecture", "arch_zoo.models")
 OBJECTIVES = Registry("objective", "arch_zoo.objectives")
 TASKS = Registry("task", "arch_zoo.tasks")

@@ -26,8 +26,11 @@ def median(values: Sequence[float]) -> float:
     return values[len(values) // 2]
 
 
-def publish(title: str, head: list[str], rows: list[list[str]], out: str | None) -> None:
-    """Print a Markdown table with what it was measured on; with `out`, write it to that file as well."""
+def publish(title: str, head: list[str], rows: list[list[str]], out: str | None, notes: Sequence[str] = ()) -> None:
+    """Print a Markdown table with what it was measured on; with `out`, write it to that file as well.
+
+    `notes` are numbered below the table, from 1.
+    """
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
 
     def line(cells: list[str]) -> str:
@@ -35,7 +38,8 @@ def publish(title: str, head: list[str], rows: list[list[str]], out: str | None)
                                  for i, (cell, w) in enumerate(zip(cells, widths, strict=True))) + " |"
 
     rule = "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
-    text = "\n".join([f"## {title}", "", line(head), rule, *map(line, rows), "", conditions(), ""])
+    text = "\n".join([f"## {title}", "", line(head), rule, *map(line, rows), "",
+                      *(f"{i}. {note}" for i, note in enumerate(notes, 1)), *[""] * bool(notes), conditions(), ""])
     print(text, flush=True)
     if out is not None:
         write_text_atomic(pathlib.Path(out), text)

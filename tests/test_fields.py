@@ -19,7 +19,8 @@ from jax.interpreters import partial_eval
 from arch_zoo.config import RunConfig
 from arch_zoo.data.prepare import prepare_data
 from arch_zoo.errors import UserError
-from arch_zoo.registry import ARCHITECTURES, OBJECTIVES, POSITIONS
+from arch_zoo.layers.kernels.pallas import Pallas
+from arch_zoo.registry import ARCHITECTURES, KERNELS, OBJECTIVES, POSITIONS
 from arch_zoo.settings import override
 from arch_zoo.settings_view import flatten
 from arch_zoo.training.loop import train
@@ -27,7 +28,8 @@ from arch_zoo.training.metrics import read_metrics
 from arch_zoo.training.setup import Setup
 from tests.toy import needed_for, tiny_config
 
-VARIANTS = {"model.position": POSITIONS, "model.architecture": ARCHITECTURES, "objective": OBJECTIVES}
+VARIANTS = {"model.position": POSITIONS, "model.architecture": ARCHITECTURES, "objective": OBJECTIVES,
+            "model.attention_kernel": KERNELS}
 
 
 def all_fields() -> set[str]:
@@ -84,6 +86,7 @@ def batches(setup: Setup) -> list:
 
 
 ENCODER = {"model.architecture": "encoder_only"}
+LARGER_HEADS = {"model.head_dim": 16}
 MIXED = {"model.architecture": "prefix_decoder"}
 ELECTRA = ENCODER | needed_for("electra")
 # field: (another value, where it is seen, what else must be set for it to matter)
@@ -202,7 +205,11 @@ IN_SETUP = {
     "model.mlp_dropout": (0.1, (loss,), {}),
     "model.residual_dropout": (0.1, (loss,), {}),
     "model.scan": (True, (step,), {}),
+    "model.scan_unroll": (2, (step,), {"model.scan": True, "model.depth": 2}),
     "model.remat": (True, (step,), {}),
+    "model.remat_keeps": ("products", (step,), {"model.remat": True}),
+    "model.attention_kernel": (Pallas(interpret=True), (step,), LARGER_HEADS),
+    "model.attention_kernel=pallas.interpret": (True, (step,), LARGER_HEADS),
     "optimizer.kind": ("sgd", (step,), {}),
     "optimizer.learning_rate": (0.5, (update,), {}),
     "optimizer.schedule": ("linear", (update,), {}),
@@ -222,7 +229,9 @@ IN_DATA = {
     "data.tokenizer.model": "other.model",
 }
 REFUSED = {"model.vocabulary_head": (False, "predicts tokens, and this model has no head for them")}
-ELSEWHERE = {"data.corpus_weights": "tests/data/test_mixing.py",
+ELSEWHERE = {"model.attention_kernel=cudnn.dense": "tests/layers/test_kernels.py",
+             "model.attention_kernel=cudnn.implementation": "tests/layers/test_kernels.py",
+             "data.corpus_weights": "tests/data/test_mixing.py",
              "start_from": "tests/training/test_starting.py",
              "vectorize": "tests/experiments/test_trained_together.py",
              **{f"mesh.{axis}": "tests/training/test_sharding.py" for axis in ("data", "fsdp", "tensor")},

@@ -70,7 +70,7 @@ def _model(config: RunConfig, vocab_size: int):
 
 def _abstract_parameters(config: RunConfig, vocab_size: int, vocabulary: Vocabulary):
     # As a loop the stack traces in no time, and the tree is the same.
-    model = _model(config.replace(model=config.model.replace(scan=True, remat=False)), vocab_size)
+    model = _model(config.replace(model=config.model.plain), vocab_size)
     initialise = functools.partial(model.init, train=False)
     visibility = config.model.architecture.visibility
     batch = example_batch(config, vocabulary)

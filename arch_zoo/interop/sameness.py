@@ -7,7 +7,8 @@ from arch_zoo.settings_view import flatten
 
 # How a model starts, is trained and is run.
 _NO_FUNCTION = {"initializer", "initializer_std", "scale_residual_init", "embedding_dropout", "attention_dropout",
-                "mlp_dropout", "residual_dropout", "scan", "remat", "position.std"}
+                "mlp_dropout", "residual_dropout", "scan", "scan_unroll", "remat", "remat_keeps",
+                "position.std", "attention_kernel"}
 
 
 def resolved(model: ModelConfig) -> ModelConfig:
@@ -24,7 +25,8 @@ def what_is_computed(model: ModelConfig) -> dict[str, Any]:
     c = resolved(model)
     longest = max(c.depth, c.encoder_depth)
     c = c.replace(windows=tuple(c.windows[i % len(c.windows)] for i in range(longest)) if any(c.windows) else ())
-    flat = {path: value for path, value in flatten(c).items() if path not in _NO_FUNCTION}
+    flat = {path: value for path, value in flatten(c).items() if path not in _NO_FUNCTION
+            and not path.startswith("attention_kernel.")}
     one_stack = c.architecture.stacks == 1
     idle = {"max_len": not c.position.needs_max_len, "norm_bias": c.norm == "rms_norm", "encoder_depth": one_stack,
             "embedding_projection": c.embedding_dim is None, "share_stacks": one_stack}

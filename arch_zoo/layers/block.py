@@ -8,6 +8,7 @@ from arch_zoo.config import ModelConfig
 from arch_zoo.layers.attention import Attention, Places
 from arch_zoo.layers.feed_forward import FeedForward
 from arch_zoo.layers.residual import Residual
+from arch_zoo.layers.visibility import Seen
 
 
 @struct.dataclass
@@ -18,7 +19,7 @@ class Memory:
     """
 
     x_bsd: jax.Array | None
-    visible_bts: jax.Array
+    seen: Seen
 
 
 @struct.dataclass
@@ -43,16 +44,15 @@ class Block(nn.Module):
     bare_attention: bool = False  # it reads the stream as it is, without a norm before it
 
     @nn.compact
-    def __call__(self, x_btd: jax.Array, visible_bqk: jax.Array, windowed: bool | jax.Array, around: Surroundings, *,
-                 train: bool) -> jax.Array:
+    def __call__(self, x_btd: jax.Array, seen: Seen, around: Surroundings, *, train: bool) -> jax.Array:
         keywords = {"example_ids_b": around.example_ids_b, "train": train}
         attention = Attention(self.config, self.residual_branches, name="attention")
-        branches = {"attention": lambda x: attention(x, x, visible_bqk, places=around.places,
-                                                     bias_bhqk=around.bias_bhqk, windowed=windowed, **keywords)}
+        branches = {"attention": lambda x: attention(x, x, seen, places=around.places,
+                                                     bias_bhqk=around.bias_bhqk, **keywords)}
         if self.cross_attention:
             cross = Attention(self.config, self.residual_branches, name="cross_attention")
             memory = around.memory
-            branches["cross_attention"] = lambda x: cross(x, memory.x_bsd, memory.visible_bts, **keywords)
+            branches["cross_attention"] = lambda x: cross(x, memory.x_bsd, memory.seen, **keywords)
         feed_forward = FeedForward(self.config, self.residual_branches, name="feed_forward")
         branches["feed_forward"] = lambda x: feed_forward(x, **keywords)
 

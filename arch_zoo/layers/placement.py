@@ -6,18 +6,29 @@ device compute on the rows of all (measured in benchmarks/NOTES.md).
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
 
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
-_ROWS: contextvars.ContextVar[NamedSharding | None] = contextvars.ContextVar("rows", default=None)
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """On which devices the rows of a batch lie."""
+
+    sharding: NamedSharding
+    bound: bool  # XLA has to be told of streams; where parameters are whole, it keeps each row on its device by itself
+
+
+_ROWS: contextvars.ContextVar[Rows | None] = contextvars.ContextVar("rows", default=None)
 
 
 @contextlib.contextmanager
-def rows_lie(sharding: NamedSharding) -> Iterator[None]:
-    """While a step is traced in here, `kept_with_rows` binds streams to this sharding of their leading axis."""
-    token = _ROWS.set(sharding)
+def rows_lie(sharding: NamedSharding, bound: bool) -> Iterator[None]:
+    """While a step is traced in here, rows have this sharding of their leading axis."""
+    token = _ROWS.set(Rows(sharding, bound))
     try:
         yield
     finally:
@@ -25,15 +36,36 @@ def rows_lie(sharding: NamedSharding) -> Iterator[None]:
 
 
 def kept_with_rows(x_btd: jax.Array) -> jax.Array:
-    """The stream, each row whole where the batch has it; as it is where nobody said where rows lie."""
-    sharding = _ROWS.get()
-    return x_btd if sharding is None else jax.lax.with_sharding_constraint(x_btd, sharding)
+    """The stream, each row whole where the batch has it; as it is where XLA need not be told."""
+    rows = _ROWS.get()
+    return jax.lax.with_sharding_constraint(x_btd, rows.sharding) if rows and rows.bound else x_btd
 
 
 def gathered(table_vd: jax.Array) -> jax.Array:
     """A table from which rows of a batch are looked up: its entries whole, however they are kept."""
-    sharding = _ROWS.get()
-    if sharding is None:
+    rows = _ROWS.get()
+    if not (rows and rows.bound):
         return table_vd
-    return jax.lax.with_sharding_constraint(table_vd, NamedSharding(sharding.mesh, PartitionSpec(
+    return jax.lax.with_sharding_constraint(table_vd, NamedSharding(rows.sharding.mesh, PartitionSpec(
         PartitionSpec.UNCONSTRAINED, None)))
+
+
+def on_each_device(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """The function of arrays with rows in front, computed by each device for its own rows.
+
+    For programs that XLA cannot divide; the function as it is where nobody said where rows lie.
+    """
+    rows = _ROWS.get()
+    if rows is None:
+        return function
+    return jax.shard_map(function, mesh=rows.sharding.mesh, in_specs=rows.sharding.spec, out_specs=rows.sharding.spec,
+                         check_vma=False)
+
+
+def several_devices_a_row() -> bool:
+    """Whether devices share the work on one row: they have different heads of it."""
+    rows = _ROWS.get()
+    if rows is None:
+        return False
+    axes = jax.tree.leaves(tuple(rows.sharding.spec))
+    return rows.sharding.mesh.size > math.prod(rows.sharding.mesh.shape[axis] for axis in axes)

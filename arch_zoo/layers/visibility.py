@@ -4,6 +4,7 @@ import enum
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 
 class Visibility(enum.Enum):
@@ -12,6 +13,40 @@ class Visibility(enum.Enum):
     BIDIRECTIONAL = "bidirectional"
     CAUSAL = "causal"
     PREFIX = "prefix"
+
+
+@struct.dataclass
+class Pattern:
+    """The same as such an array, in words: for kernels that need not be told of each pair of positions."""
+
+    segment_ids_bq: jax.Array
+    segment_ids_bk: jax.Array
+    visibility: Visibility = struct.field(pytree_node=False)
+    window: int = struct.field(pytree_node=False, default=0)
+    one_segment: bool = struct.field(pytree_node=False, default=False)  # rows hold one segment, then padding
+    crosses: bool = struct.field(pytree_node=False, default=False)  # queries and keys are different streams
+
+
+@struct.dataclass
+class Seen:
+    """Who may attend to whom; what is not used of it is not computed."""
+
+    visible_bqk: jax.Array
+    pattern: Pattern | None = None  # None: only the array knows
+    windowed: bool | jax.Array = False  # a sliding window is part of it
+
+
+def seen_self(visibility: Visibility, segment_ids_bt: jax.Array, prefix_bt: jax.Array, window: int = 0,
+              index_q: jax.Array | None = None, one_segment: bool = False) -> Seen:
+    """`visible_self` with its pattern, where all positions ask."""
+    pattern = Pattern(segment_ids_bt, segment_ids_bt, visibility, window, one_segment) if index_q is None else None
+    return Seen(visible_self(visibility, segment_ids_bt, prefix_bt, window, index_q), pattern, window > 0)
+
+
+def seen_cross(segment_ids_bq: jax.Array, segment_ids_bk: jax.Array, one_segment: bool = False) -> Seen:
+    """`visible_cross` with its pattern."""
+    pattern = Pattern(segment_ids_bq, segment_ids_bk, Visibility.BIDIRECTIONAL, one_segment=one_segment, crosses=True)
+    return Seen(visible_cross(segment_ids_bq, segment_ids_bk), pattern)
 
 
 def visible_self(visibility: Visibility, segment_ids_bt: jax.Array, prefix_bt: jax.Array, window: int = 0,

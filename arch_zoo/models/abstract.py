@@ -13,7 +13,7 @@ from arch_zoo.models.architecture import make_batch, make_stream
 def abstract_parameters(config: ModelConfig, vocab_size: int) -> Any:
     """The tree of `jax.ShapeDtypeStruct` that initialising the model gives."""
     # As a loop the stack traces in no time, and the tree is the same.
-    model = config.architecture.build(config.replace(scan=True, remat=False), vocab_size, "float32")
+    model = config.architecture.build(config.plain, vocab_size, "float32")
     tokens = np.zeros((1, 2), np.int32)
     stream = make_stream(tokens, np.ones_like(tokens), tokens)
     batch = make_batch(stream, stream, tokens, tokens, tokens, np.zeros(1), 2)

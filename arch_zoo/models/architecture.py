@@ -38,6 +38,8 @@ class Batch:
     loss_weights: jax.Array  # float [b, n]
     example_ids: jax.Array   # int [b], numbers within the global batch: dropout is keyed by them
     sentence_target: jax.Array  # int [b]: the class of the whole row, −1 where it has none
+    # Each row of a stream is one segment and then padding: known to the program, not only in the data.
+    one_segment: bool = struct.field(pytree_node=False, default=False)
 
 
 @dataclasses.dataclass(frozen=True)

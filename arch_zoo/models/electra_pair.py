@@ -40,7 +40,7 @@ class Generator(nn.Module):
         if c.embedding_dim is not None:
             x_btd = nn.Dense(c.width, dtype=x_btd.dtype, kernel_init=kernel_initializer(c), name="projection")(x_btd)
         hidden_btd = Stack(c, c.depth, name="stack")(x_btd, visibility, s.segment_ids, s.positions, s.prefix,
-                                                     batch.example_ids, train=train)
+                                                     batch.example_ids, one_segment=batch.one_segment, train=train)
         head = VocabularyHead(c, self.vocab_size, name="head")
         return head(take_positions(hidden_btd, batch.loss_positions), table_vd).logits()
 

@@ -14,7 +14,7 @@ from arch_zoo.layers.block import Memory
 from arch_zoo.layers.cache import Cache, empty_cache
 from arch_zoo.layers.embedding import Embedding, Entry
 from arch_zoo.layers.stack import Stack
-from arch_zoo.layers.visibility import Visibility, visible_cross
+from arch_zoo.layers.visibility import Visibility, seen_cross
 from arch_zoo.models.architecture import Architecture, Batch, Reading, Stream, decoder_inputs, make_batch, make_stream
 from arch_zoo.models.formulas import entry_flops, head_flops, hidden_flops, stack_flops
 from arch_zoo.models.heads import Projection, VocabularyHead, take_positions
@@ -102,11 +102,11 @@ class EncoderDecoderModel(nn.Module):
     def hidden(self, batch: Batch, visibility: Visibility, *, train: bool) -> jax.Array:
         """Hidden states [b, t, d] of the decoder's stream; `visibility` is the decoder's."""
         memory = Memory(self.encode(batch, Visibility.BIDIRECTIONAL, train=train),
-                        visible_cross(batch.stream.segment_ids, batch.source.segment_ids))
+                        seen_cross(batch.stream.segment_ids, batch.source.segment_ids, batch.one_segment))
         s = batch.stream
         x_btd = self._enter(self.decoder_entry, s, batch.example_ids, "stream", train)
         return self.decoder(x_btd, visibility, s.segment_ids, s.positions, s.prefix, batch.example_ids, memory,
-                            train=train)
+                            one_segment=batch.one_segment, train=train)
 
     def begin(self, batch: Batch, room: int) -> Cache:
         """The cache with which `extend` reads a decoder's stream of `room` positions; the source has been read."""
@@ -117,7 +117,7 @@ class EncoderDecoderModel(nn.Module):
     def extend(self, stream: Stream, cache: Cache, visibility: Visibility) -> tuple[jax.Array, Cache]:
         """(hidden states [b, t, d], cache) of t positions of the decoder that follow those in the cache."""
         s, nobody_b = stream, jnp.zeros(len(stream.tokens), jnp.int32)
-        memory = Memory(cache.memory_bsd, visible_cross(s.segment_ids, cache.source_segment_ids_bs))
+        memory = Memory(cache.memory_bsd, seen_cross(s.segment_ids, cache.source_segment_ids_bs))
         x_btd = self._enter(self.decoder_entry, s, nobody_b, "stream", False)
         hidden_btd, cache = self.decoder(x_btd, visibility, s.segment_ids, s.positions, s.prefix, nobody_b, memory,
                                          cache=cache, train=False)
@@ -132,7 +132,7 @@ class EncoderDecoderModel(nn.Module):
         s = batch.source
         x_bsd = self._enter(self.encoder_entry, s, batch.example_ids, "source", train)
         return self.encoder(x_bsd, visibility, s.segment_ids, s.positions, s.prefix, batch.example_ids, crosses=False,
-                            train=train)
+                            one_segment=batch.one_segment, train=train)
 
     def _enter(self, entry: Entry, stream: Stream, example_ids_b: jax.Array, name: str, train: bool) -> jax.Array:
         return entry(self.embedding(stream.tokens, stream=name), stream.positions, stream.types, example_ids_b,

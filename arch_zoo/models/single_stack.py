@@ -86,7 +86,8 @@ class SingleStack(nn.Module):
         s = batch.stream
         x_btd = self.entry(self.embedding(s.tokens, stream="stream"), s.positions, s.types, batch.example_ids,
                            dtype=jnp.dtype(self.dtype), train=train)
-        return self.stack(x_btd, visibility, s.segment_ids, s.positions, s.prefix, batch.example_ids, train=train)
+        return self.stack(x_btd, visibility, s.segment_ids, s.positions, s.prefix, batch.example_ids,
+                          one_segment=batch.one_segment, train=train)
 
     def begin(self, batch: Batch, room: int) -> Cache:
         """The cache with which `extend` reads a stream of `room` positions; nothing has been read."""
@@ -130,5 +131,5 @@ class SingleStack(nn.Module):
 
     def _future(self, hidden_btd: jax.Array, batch: Batch, visibility: Visibility, train: bool) -> list[jax.Array]:
         s = batch.stream
-        return [stack(hidden_btd, visibility, s.segment_ids, s.positions, s.prefix, batch.example_ids, train=train)
-                for stack in self.future]
+        return [stack(hidden_btd, visibility, s.segment_ids, s.positions, s.prefix, batch.example_ids,
+                      one_segment=batch.one_segment, train=train) for stack in self.future]

@@ -1,6 +1,5 @@
 """The same step on one device or many: `jit` with shardings, or `pmap`. Thin wrappers; the body knows of neither."""
 
-import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -109,7 +108,7 @@ class Parallel:
     def compile_train(self, step: Callable) -> Callable:
         """`step(state, batch, knobs)`; the old state's memory is reused."""
         def placed(state, batch, knobs):
-            with self._knowing_rows():
+            with placement.rows_lie(self.shared, bound=self._cuts_parameters):
                 state, metrics = self._of_members(step)(state, batch, knobs)
             return jax.lax.with_sharding_constraint((state, metrics), (self.shardings(state), self.replicated))
 
@@ -118,14 +117,10 @@ class Parallel:
     def compile_evaluation(self, evaluate: Callable) -> Callable:
         """`evaluate(parameters, batch)`."""
         def placed(parameters, batch):
-            with self._knowing_rows():
+            with placement.rows_lie(self.shared, bound=self._cuts_parameters):
                 return self._of_members(evaluate, in_axes=(0, None))(parameters, batch)
 
         return jax.jit(placed, in_shardings=(None, self.shared), out_shardings=self.replicated)
-
-    def _knowing_rows(self) -> contextlib.AbstractContextManager:
-        """Where parameters are whole, XLA keeps each row on its device by itself."""
-        return placement.rows_lie(self.shared) if self._cuts_parameters else contextlib.nullcontext()
 
     def _of_members(self, function: Callable, in_axes: Any = 0) -> Callable:
         return function

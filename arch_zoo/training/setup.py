@@ -38,7 +38,7 @@ def build_model(config: RunConfig, vocab_size: int) -> nn.Module:
 
 def drawing_model(config: RunConfig, vocab_size: int) -> nn.Module:
     """The same parameters as `build_model`'s at a seed, from a program that does not grow with depth."""
-    return build_model(config.replace(model=config.model.replace(scan=True, remat=False)), vocab_size)
+    return build_model(config.replace(model=config.model.plain), vocab_size)
 
 
 @dataclasses.dataclass

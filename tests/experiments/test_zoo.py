@@ -15,14 +15,15 @@ from experiments.zoo.words import in_words
 from tests.runs import ROOT, assert_one_line, many
 
 PROGRAM = "experiments.zoo"
-SPEED_ONLY = {"scan", "remat"}  # neither changes what the model is
+SPEED_ONLY = {"scan", "scan_unroll", "remat", "remat_keeps", "attention_kernel"}  # none changes what the model is
 
 
 # --- in words ----------------------------------------------------------------------------------------------------
 
 BASES = {"encoder_depth": {"architecture": "encoder_decoder"}, "share_stacks": {"architecture": "encoder_decoder"},
          "embedding_projection": {"embedding_dim": 32}, "sentence_classes": {"pooler": True}, "norm_bias": {}}
-OTHERS = {"architecture": "encoder_only", "position": "rotary", "windows": (4,), "kv_heads": 2}
+OTHERS = {"architecture": "encoder_only", "position": "rotary", "windows": (4,), "kv_heads": 2,
+          "attention_kernel": "pallas"}
 
 
 def another(field: dataclasses.Field, value: typing.Any) -> typing.Any:

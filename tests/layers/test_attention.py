@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from arch_zoo.config import ModelConfig
-from arch_zoo.layers.attention import Attention, attend
+from arch_zoo.layers.attention import Attention
+from arch_zoo.layers.kernels.einsum import attend
+from arch_zoo.layers.visibility import Seen
 
 B, Q, K, H, D = 2, 5, 7, 4, 4
 
@@ -46,10 +48,10 @@ def test_module_is_flax_multi_head_attention_with_the_same_weights(use_bias):
     theirs = nn.MultiHeadDotProductAttention(H, qkv_features=H * 6, out_features=16, use_bias=use_bias)
     x_q, x_kv = normal(0, B, Q, 16), normal(1, B, K, 16)
     ids = jnp.arange(B)
-    parameters = ours.init(jax.random.key(2), x_q, x_kv, some_visible(), example_ids_b=ids, train=False)
+    parameters = ours.init(jax.random.key(2), x_q, x_kv, Seen(some_visible()), example_ids_b=ids, train=False)
     parameters = jax.tree.map(lambda p: p + 0.1 * normal(p.size, *p.shape), parameters)  # biases start at zero
     np.testing.assert_allclose(
-        ours.apply(parameters, x_q, x_kv, some_visible(), example_ids_b=ids, train=False),
+        ours.apply(parameters, x_q, x_kv, Seen(some_visible()), example_ids_b=ids, train=False),
         theirs.apply(parameters, x_q, x_kv, mask=some_visible()[:, None]), atol=1e-5)
 
 
@@ -91,7 +93,7 @@ def test_normalised_queries_and_keys_forget_their_scale():
     module = Attention(config, residual_branches=2)
     x, keywords = normal(0, B, Q, 16), {"example_ids_b": jnp.arange(B), "train": False}
     visible = jnp.ones((B, Q, Q), bool)
-    parameters = module.init(jax.random.key(1), x, x, visible, **keywords)["params"]
+    parameters = module.init(jax.random.key(1), x, x, Seen(visible), **keywords)["params"]
     larger = {**parameters, "query": {"kernel": 10 * parameters["query"]["kernel"]}}
-    np.testing.assert_allclose(module.apply({"params": parameters}, x, x, visible, **keywords),
-                               module.apply({"params": larger}, x, x, visible, **keywords), atol=1e-6)
+    np.testing.assert_allclose(module.apply({"params": parameters}, x, x, Seen(visible), **keywords),
+                               module.apply({"params": larger}, x, x, Seen(visible), **keywords), atol=1e-6)

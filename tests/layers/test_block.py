@@ -13,7 +13,7 @@ from arch_zoo.layers.dropout import Dropout
 from arch_zoo.layers.feed_forward import FeedForward
 from arch_zoo.layers.residual import Residual
 from arch_zoo.layers.stack import Stack
-from arch_zoo.layers.visibility import Visibility
+from arch_zoo.layers.visibility import Seen, Visibility
 
 SMALL = ModelConfig(width=16, heads=2, depth=2, activation="relu", position="none")
 IDS = jnp.arange(2)
@@ -116,7 +116,8 @@ def unrolled():
     return parameters, outputs_and_gradients(DROPPING, parameters)
 
 
-@pytest.mark.parametrize("knobs", [{"scan": True}, {"remat": True}, {"scan": True, "remat": True}], ids=str)
+@pytest.mark.parametrize("knobs", [{"scan": True}, {"scan": True, "scan_unroll": 2}, {"remat": True},
+                                   {"scan": True, "remat": True, "remat_keeps": "products"}], ids=str)
 def test_knobs_of_performance_change_no_number(unrolled, knobs):
     parameters, expected = unrolled
     actual = outputs_and_gradients(DROPPING.replace(**knobs), parameters)
@@ -197,7 +198,7 @@ def test_only_projections_into_the_residual_stream_start_smaller(cross, branches
     def deviations(scaled):
         config = SMALL.replace(width=64, scale_residual_init=scaled)
         stack = Stack(config, 3, cross_attention=cross)
-        memory = Memory(jnp.zeros((2, 4, 64)), jnp.ones((2, 8, 4), bool)) if cross else None
+        memory = Memory(jnp.zeros((2, 4, 64)), Seen(jnp.ones((2, 8, 4), bool))) if cross else None
         x = jnp.zeros((2, 8, 64))
         tree = jax.jit(lambda: stack.init(jax.random.key(1), x, *surroundings(), memory, train=False)["params"])()
         return {jax.tree_util.keystr(path): float(leaf.std()) for path, leaf in

@@ -11,6 +11,8 @@ import pytest
 
 from arch_zoo.config import RunConfig
 from arch_zoo.errors import UserError
+from arch_zoo.layers.kernels.einsum import Einsum
+from arch_zoo.layers.kernels.pallas import Pallas
 from arch_zoo.settings import override
 from arch_zoo.training.optimizers import make_optimizer
 from arch_zoo.training.parallel import choose_devices, make_parallel
@@ -102,6 +104,22 @@ def test_the_comparison_can_fail(reference):
     case, parameters, _ = reference
     mistaken, _ = case.two_steps("pmap", 2, 1, mean_of_means=True)
     assert difference(parameters, mistaken) > 1e-4
+
+
+@pytest.fixture(scope="module")
+def with_kernels():
+    """Two cases from one start: attention by einsum, and by the Pallas kernel in its interpreter."""
+    plain = CHANGES | {"model__attention_dropout": 0.0, "model__head_dim": 16}
+    einsum, pallas = (Case(tiny_config(**plain, model__attention_kernel=kernel))
+                      for kernel in (Einsum(), Pallas(interpret=True)))
+    return pallas, *einsum.two_steps("jit", 1, 1)
+
+
+@pytest.mark.parametrize(("kind", "devices", "accumulate", "mesh"), [
+    ("jit", 1, 1, ""), ("jit", 8, 1, ""), ("jit", 8, 2, "fsdp:2"), ("pmap", 2, 1, ""), ("jit", 8, 1, "tensor:2")])
+def test_a_kernel_that_xla_cannot_divide_is_run_by_each_device(with_kernels, kind, devices, accumulate, mesh):
+    case, parameters, _ = with_kernels
+    assert difference(parameters, case.two_steps(kind, devices, accumulate, mesh)[0]) < 5e-6
 
 
 def test_batches_that_cannot_be_shared_out_are_refused():

@@ -22,6 +22,7 @@ class Position(Settings):
     """
 
     needs_max_len: ClassVar[bool] = False
+    learns_bias: ClassVar[bool] = False  # what it adds to logits has a gradient
 
     def refusal(self, head_dim: int) -> str | None:
         """Why the scheme cannot work with heads of this size, or None."""
@@ -36,6 +37,8 @@ class Position(Settings):
     def relate(self, param: MakeParam, q_bqhd: jax.Array, k_bkgd: jax.Array, distance_bqk: jax.Array,
                width: int) -> jax.Array | None:
         """Added to the products of one block's queries and keys, and scaled with them: [b, heads, q, k], or None.
+
+        The b of the distances is 1 where they are the same in all rows.
 
         `param` makes parameters of the block, where that of the other hooks belongs to the stream or the stack.
         """

@@ -35,6 +35,7 @@ def bucket(relative: jax.Array, bidirectional: bool, buckets: int, max_distance:
 class T5Bias(Position):
     """A learned number for each head and bucket of distance, shared by all blocks of a stack."""
 
+    learns_bias = True
     buckets: int = setting(32, "buckets of distance", low=4)
     max_distance: int = setting(128, "distances from here on share the last bucket", low=2)
     std: float = setting(0.02, "standard deviation of the initial table", low=0)

@@ -20,6 +20,7 @@ class TransformerXL(Position):
     The first term's q·k is attention's own; u·k and (q + v)·W r are added here.
     """
 
+    learns_bias = True
     period: float = setting(10_000.0, "wavelengths of the sinusoids go from 2π to 2π times this", low=1)
     std: float = setting(0.02, "standard deviation of the initial W; u and v start at zero", low=0)
 

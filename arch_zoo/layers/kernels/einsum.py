@@ -1,0 +1,58 @@
+"""Attention as it is written down: the reference for every other kernel, and the one for CPUs."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from arch_zoo.layers.kernels.base import Asked, Drop, Kernel
+from arch_zoo.layers.visibility import Seen
+from arch_zoo.registry import KERNELS
+
+
+def attend(q_bqhd: jax.Array, k_bkgd: jax.Array, v_bkgd: jax.Array, visible_bqk: jax.Array,
+           bias_bhqk: jax.Array | None = None, *, scale: float = 1.0, drop: Drop | None = None) -> jax.Array:
+    """Scaled dot-product attention (Vaswani et al. 2017, section 3.2.1) with grouped heads (Ainslie et al. 2023).
+
+    Args:
+      q_bqhd: queries; `h` is a multiple of the `g` key-value heads, query head i uses key-value head i // (h / g).
+      visible_bqk: bool, True = may attend. A query that may attend to nothing gets zeros: a
+        mean of values would let it see what it may not.
+      bias_bhqk: added to the scaled logits; its b may be 1.
+      scale: multiplies the logits.
+      drop: applied to the probabilities [b, g, r, q, k].
+
+    Returns:
+      [b, q, h, d], in the dtype of the values; the softmax is computed in float32.
+    """
+    b, q, h, d = q_bqhd.shape
+    g, k = k_bkgd.shape[2], k_bkgd.shape[1]
+    # Heads first, and the heads of a group below each other: plain batched products of matrices, which on CPU take
+    # three quarters of the time that they take in the order in which they come (benchmarks/NOTES.md).
+    rows_bgnd = (q_bqhd * scale).reshape(b, q, g, h // g, d).transpose(0, 2, 3, 1, 4).reshape(b, g, -1, d)
+    k_bgkd, v_bgkd = k_bkgd.swapaxes(1, 2), v_bkgd.swapaxes(1, 2)
+    logits = jnp.einsum("bgnd,bgkd->bgnk", rows_bgnd, k_bgkd).astype(jnp.float32).reshape(b, g, h // g, q, k)
+    if bias_bhqk is not None:
+        logits += bias_bhqk.reshape(-1, g, h // g, *bias_bhqk.shape[2:])
+    logits = jnp.where(visible_bqk[:, None, None], logits, jnp.finfo(jnp.float32).min)
+    probabilities = jax.nn.softmax(logits, axis=-1).astype(v_bgkd.dtype)
+    if drop is not None:
+        probabilities = drop(probabilities)
+    out_bgnd = jnp.einsum("bgnk,bgkd->bgnd", probabilities.reshape(b, g, -1, k), v_bgkd)
+    out_bqhd = out_bgnd.reshape(b, g, h // g, q, -1).transpose(0, 3, 1, 2, 4).reshape(b, q, h, -1)
+    return jnp.where(visible_bqk.any(axis=-1)[:, :, None, None], out_bqhd, 0)
+
+
+@KERNELS.register("einsum")
+@dataclasses.dataclass(frozen=True)
+class Einsum(Kernel):
+    """`attend`: does everything everywhere, and holds the logits of all queries and keys."""
+
+    platforms = ("cpu", "gpu", "tpu")
+
+    def refusal(self, asked: Asked) -> None:
+        return None
+
+    def __call__(self, q_bqhd: jax.Array, k_bkgd: jax.Array, v_bkgd: jax.Array, seen: Seen,
+                 bias_bhqk: jax.Array | None, *, scale: float, drop: Drop | None) -> jax.Array:
+        return attend(q_bqhd, k_bkgd, v_bkgd, seen.visible_bqk, bias_bhqk, scale=scale, drop=drop)
