@@ -18,7 +18,6 @@ DEPTHS = flags.DEFINE_list("depths", ["4", "12"], "numbers of blocks")
 
 def main(config: RunConfig, arguments: list[str]) -> None:
     """Compile once for each depth and way, in one process."""
-    restart_in_fast_environment()
     from arch_zoo.data.prepare import prepare_data
 
     data, rows = prepare_data(config.data), []
@@ -50,4 +49,4 @@ def _seconds(config: RunConfig, data) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    program.run(main, __doc__, RunConfig)
+    program.run(main, __doc__, RunConfig, before=restart_in_fast_environment)

@@ -28,7 +28,6 @@ OUT = flags.DEFINE_string("out", None, "also write the table to this file")
 
 def main(config: RunConfig, arguments: list[str]) -> None:
     """Random weights, in both libraries; the same prompts; the same tokens out."""
-    restart_in_fast_environment()
     import numpy as np
 
     from arch_zoo.interop.huggingface import export_checkpoint
@@ -114,4 +113,4 @@ def make_theirs(folder: str, model, prompts):
 
 
 if __name__ == "__main__":
-    program.run(main, __doc__, RunConfig)
+    program.run(main, __doc__, RunConfig, before=restart_in_fast_environment)

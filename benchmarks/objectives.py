@@ -24,7 +24,6 @@ REFERENCE = "causal_lm, decoder_only"
 
 def main(study: StudyConfig, arguments: list[str]) -> None:
     """Compile every step, then run them round by round."""
-    restart_in_fast_environment()
     from arch_zoo.analysis.ledger import make_ledger
     from arch_zoo.data.prepare import prepare_data
     from arch_zoo.training.timing import compile_step
@@ -47,4 +46,4 @@ def main(study: StudyConfig, arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    program.run(main, __doc__, StudyConfig)
+    program.run(main, __doc__, StudyConfig, before=restart_in_fast_environment)

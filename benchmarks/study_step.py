@@ -17,7 +17,6 @@ STEPS = flags.DEFINE_integer("steps", 20, "steps that are timed", lower_bound=3)
 
 def main(study: StudyConfig, arguments: list[str]) -> None:
     """Compile each arm's step, then run it."""
-    restart_in_fast_environment()
     from arch_zoo.data.prepare import prepare_data
 
     data = prepare_data(study.base.data)
@@ -37,4 +36,4 @@ def _row(slug: str, config: RunConfig, data) -> list[str]:
 
 
 if __name__ == "__main__":
-    program.run(main, __doc__, StudyConfig)
+    program.run(main, __doc__, StudyConfig, before=restart_in_fast_environment)

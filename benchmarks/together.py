@@ -25,7 +25,6 @@ OUT = flags.DEFINE_string("out", None, "also write the table to this file")
 
 def main(arguments: list[str]) -> None:
     """One row for each size of group."""
-    restart_in_fast_environment()
     config = find_case(MODEL.value).config(DTYPE.value, dict(change.split("=", 1) for change in CHANGE.value))
     groups = {int(text): make_step(config, int(text)) for text in MEMBERS.value}
     seconds: dict[int, list[float]] = {count: [] for count in groups}
@@ -74,4 +73,4 @@ def make_step(config, count: int):
 
 
 if __name__ == "__main__":
-    program.run(main, __doc__)
+    program.run(main, __doc__, before=restart_in_fast_environment)

@@ -28,7 +28,6 @@ def main(asked: asking.Request, arguments: list[str]) -> None:
     workdir = asking.require_workdir(WORKDIR.value)
     if not asked.how.tasks:
         raise UserError("--tasks=NAME,… is required: what to measure; python -m experiments.evaluate --help lists them")
-    restart_in_fast_environment()
     from arch_zoo.objectives.base import Undefined
     from arch_zoo.tasks.base import Subject, labels
 
@@ -70,4 +69,5 @@ def show_and_write(directory: pathlib.Path, task, outcome, subject, seconds: flo
 
 if __name__ == "__main__":
     program.run(main, __doc__, request.EvaluateConfig, aliases=asking.aliases(request.EvaluateConfig),
-                load=asking.load, turn="score shorter texts, or free memory that other programs hold")
+                load=asking.load, turn="score shorter texts, or free memory that other programs hold",
+                before=restart_in_fast_environment)

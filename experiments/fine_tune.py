@@ -26,7 +26,6 @@ ALIASES |= {name: f"answer.{name}" for name in ("visibility", "pool", "streams")
 def main(config: FineTuneConfig, arguments: list[str]) -> None:
     """Learn with each seed, then print what came of it."""
     workdir = asking.require_workdir(WORKDIR.value)
-    restart_in_fast_environment()
     from arch_zoo.fine_tuning.seeds import Experiment
     from arch_zoo.training.trained import open_run
 
@@ -53,4 +52,4 @@ def _report(results: dict, folder: pathlib.Path) -> str:
 
 if __name__ == "__main__":
     program.run(main, __doc__, FineTuneConfig, aliases=ALIASES,
-                turn="lower --batch_size or --length")
+                turn="lower --batch_size or --length", before=restart_in_fast_environment)

@@ -57,7 +57,6 @@ def main(asked: asking.Request, arguments: list[str]) -> None:
         raise UserError(f"--samples={SAMPLES.value} would all be the same at temperature=0; set --temperature")
     if STOP.value and asked.how.search.beam > 1:
         raise UserError("--stop: a beam search goes on to the end of a text; leave it out, or --beam")
-    restart_in_fast_environment()
     from arch_zoo.objectives.base import Undefined
 
     run = asking.open_predicting(WORKDIR.value, asked.changes)
@@ -136,4 +135,5 @@ def show_or_write(prompts: list[str], found: list[dict]) -> None:
 
 
 if __name__ == "__main__":
-    program.run(main, __doc__, GenerateConfig, aliases=asking.aliases(GenerateConfig), load=asking.load)
+    program.run(main, __doc__, GenerateConfig, aliases=asking.aliases(GenerateConfig), load=asking.load,
+                before=restart_in_fast_environment)

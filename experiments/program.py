@@ -26,7 +26,8 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 def run(main: Callable[..., int | None], about: str, config_class: type[Settings] | None = None,
         aliases: dict[str, str] | None = None, load: Callable[..., Any] | None = None,
         default_config: Callable[[], str | None] = lambda: None,
-        beside: dict[str, type[Settings]] | None = None, turn: str = TURN) -> None:
+        beside: dict[str, type[Settings]] | None = None, turn: str = TURN,
+        before: Callable[[], None] = lambda: None) -> None:
     """Run `main(arguments)`, or `main(config, arguments)` for a program that takes `--config`.
 
     `--config=FILE[:ARGUMENT]` names a Python file with `get_config`, or the config.json of a run; `--config.a.b=VALUE`
@@ -34,7 +35,7 @@ def run(main: Callable[..., int | None], about: str, config_class: type[Settings
     defaults. `aliases` maps a short flag to such a path: {"match": "match"} makes `--match=x` mean `--config.match=x`,
     and `--match.a=x` mean `--config.match.a=x`. `load` makes the config from what `load_config` is given. `beside`: the
     settings that are no part of the config and that `load` also makes, by the first part of their paths; aliases lead
-    to them. `turn`: what a person can change where memory runs out.
+    to them. `turn`: what a person can change where memory runs out. `before` is called as soon as flags are read.
     """
     try:
         source, overrides, rest = _split(sys.argv[1:], aliases or {})
@@ -42,6 +43,7 @@ def run(main: Callable[..., int | None], about: str, config_class: type[Settings
             sys.exit(_guarded(print, _help(about, config_class, source, aliases or {}, beside or {})))
         remaining = flags.FLAGS([sys.argv[0], *rest])[1:]
         _show_progress()
+        before()
         arguments = (remaining,)
         if config_class is not None:
             if remaining:
@@ -219,8 +221,7 @@ def call_in_file(flag: str, source: str, function: str, *given: Any) -> Any:
 def _help(about: str, config_class: type[Settings] | None, source: str | None, aliases: dict[str, str],
           beside: dict[str, type[Settings]]) -> str:
     lines = [about.strip(), "", "Flags:"]
-    module = sys.argv[0]
-    for flag in flags.FLAGS.get_key_flags_for_module(module) or _own_flags():
+    for flag in _own_flags():
         lines.append(f"  --{flag.name}={flag.default if flag.default is not None else ''}\n        {flag.help}")
     if config_class is not None:
         lines.append("  --config=FILE[:ARGUMENT]\n        a Python file with get_config(), see configs/; or a run's "
@@ -243,5 +244,7 @@ def _meaning(path: str, beside: dict[str, type[Settings]]) -> str:
 
 
 def _own_flags() -> list:
-    main = sys.modules["__main__"]
-    return flags.FLAGS.get_key_flags_for_module(main)
+    """The program's flags, and that of its environment where it has one."""
+    of = flags.FLAGS.get_key_flags_for_module
+    environment = sys.modules.get("experiments.environment")
+    return (of(sys.argv[0]) or of(sys.modules["__main__"])) + (of(environment) if environment else [])

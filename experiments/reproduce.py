@@ -14,6 +14,7 @@ from absl import flags
 from arch_zoo.errors import UserError
 from arch_zoo.settings import override
 from experiments import program
+from experiments.environment import heed_flag
 from experiments.studies import running
 from experiments.studies.config import StudyConfig
 
@@ -53,4 +54,4 @@ def load(source: str | None, overrides: dict[str, str], config_class: type) -> r
 
 if __name__ == "__main__":
     program.run(main, __doc__, StudyConfig, aliases={"seeds": "seeds", "match": "match", **running.aliases()},
-                load=load, beside={"running": running.Running})
+                load=load, beside={"running": running.Running}, before=heed_flag)

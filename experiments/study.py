@@ -7,6 +7,7 @@ Several runners may work in one directory, here or on machines that share it: no
 
 from arch_zoo.errors import UserError
 from experiments import program
+from experiments.environment import heed_flag
 from experiments.studies import running
 from experiments.studies.config import StudyConfig
 
@@ -20,4 +21,4 @@ def main(asked: running.Asked, arguments: list[str]) -> int | None:
 
 if __name__ == "__main__":
     program.run(main, __doc__, StudyConfig, aliases={"match": "match", "seeds": "seeds", **running.aliases()},
-                load=running.load, beside={"running": running.Running})
+                load=running.load, beside={"running": running.Running}, before=heed_flag)

@@ -19,7 +19,7 @@ from arch_zoo.errors import UserError
 from arch_zoo.machine import usable_cores
 from arch_zoo.settings import Settings, field_types
 from experiments import program
-from experiments.environment import restart_in_fast_environment
+from experiments.environment import heed_flag, restart_in_fast_environment
 from experiments.studies import running, sweeps
 from experiments.studies.config import StudyConfig
 
@@ -88,4 +88,4 @@ def dry_run(study: StudyConfig, max_parallel: int) -> None:
 
 if __name__ == "__main__":
     program.run(main, __doc__, RunConfig, aliases={"study": "study", **running.aliases()}, load=load,
-                beside={"running": running.Running, "study": StudyConfig})
+                beside={"running": running.Running, "study": StudyConfig}, before=heed_flag)

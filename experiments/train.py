@@ -80,5 +80,4 @@ def config_of_directory() -> str | None:
 
 
 if __name__ == "__main__":
-    restart_in_fast_environment()  # before the config is loaded: its variants import JAX, which would be done twice
-    program.run(main, __doc__, RunConfig, default_config=config_of_directory)
+    program.run(main, __doc__, RunConfig, default_config=config_of_directory, before=restart_in_fast_environment)

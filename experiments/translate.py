@@ -42,7 +42,6 @@ def main(asked: asking.Request, arguments: list[str]) -> None:
     if references is not None and len(references) != len(sources):
         raise UserError(f"--reference={REFERENCE.value} has {len(references):,} lines, --input={INPUT.value} "
                         f"{len(sources):,}; they must correspond")
-    restart_in_fast_environment()
     from arch_zoo.evaluation.progress import counter
     from arch_zoo.evaluation.sequences import score_sequences
     from arch_zoo.files import write_text_atomic
@@ -73,4 +72,5 @@ def main(asked: asking.Request, arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    program.run(main, __doc__, TranslateConfig, aliases=asking.aliases(TranslateConfig), load=asking.load)
+    program.run(main, __doc__, TranslateConfig, aliases=asking.aliases(TranslateConfig), load=asking.load,
+                before=restart_in_fast_environment)

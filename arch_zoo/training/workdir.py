@@ -99,7 +99,8 @@ def describe_environment(data: Data) -> dict[str, Any]:
     return {"python": platform.python_version(), **versions, "device": jax.devices()[0].device_kind,
             "devices": jax.device_count(), "cores": len(usable_cores()), "git_commit": git_commit(),
             "corpus_sha256": data.corpus_fingerprint, **_corpora_of_a_mixture(data),
-            "tokenizer_sha256": data.tokenizer.sha256, "xla_flags": os.environ.get("XLA_FLAGS", "")}
+            "tokenizer_sha256": data.tokenizer.sha256, "xla_flags": os.environ.get("XLA_FLAGS", ""),
+            "glibc_tunables": os.environ.get("GLIBC_TUNABLES", "")}
 
 
 def _corpora_of_a_mixture(data: Data) -> dict[str, str]:
