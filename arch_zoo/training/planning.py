@@ -113,6 +113,14 @@ def make_plan(config: RunConfig, vocabulary: Vocabulary, room: int | None = None
     return dataclasses.replace(plan, step_seconds=seconds, why_untimed=why)
 
 
+def members_that_fit(config: RunConfig, vocabulary: Vocabulary, room: int | None = None) -> int:
+    """How many runs like this one the memory has room for, in one program: at least 1, that is for the run to find out.
+    """
+    devices = choose_devices(config.devices)
+    needed = CompiledShapes(config, vocabulary, devices).memory.run
+    return max(1, (_room(devices)[0] if room is None else room) // needed)
+
+
 class CompiledShapes:
     """The training step of a config, compiled for shapes alone."""
 

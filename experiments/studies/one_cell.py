@@ -81,7 +81,7 @@ def _training(workdir: pathlib.Path, cell: dict, config, data) -> dict:
 
     path = workdir / TRAINING_FILE
     if not path.exists():
-        with joined(workdir, cell, config) as group:
+        with joined(workdir, cell, config, data.tokenizer.vocabulary) as group:
             found = train_together(list(group.values()), data, list(group), cell["label"])
             for place, one in zip(group, found, strict=True):
                 if not isinstance(one, NotFinite):

@@ -11,11 +11,13 @@ from absl import logging
 
 from arch_zoo.config import RunConfig
 from arch_zoo.data.prepare import Data, prepare_data
+from arch_zoo.data.tokenizers import Vocabulary
 from arch_zoo.errors import NotFinite, UserError
 from arch_zoo.files import read_json, write_json_atomic
 from arch_zoo.settings import override
 from arch_zoo.training.layout import RESULT_FILE
 from arch_zoo.training.loop import train_together
+from arch_zoo.training.planning import members_that_fit
 from arch_zoo.training.workdir import claim, describe_environment
 from experiments import program
 from experiments.studies.config import Arm
@@ -89,19 +91,25 @@ def differ_in(config: RunConfig) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def joined(workdir: pathlib.Path, cell: dict[str, Any], config: RunConfig) -> Iterator[dict[pathlib.Path, RunConfig]]:
+def joined(workdir: pathlib.Path, cell: dict[str, Any], config: RunConfig,
+           vocabulary: Vocabulary) -> Iterator[dict[pathlib.Path, RunConfig]]:
     """{directory: config} of the study's cells that are trained with this one, itself first.
 
-    They are those of its group that have not begun and wait for nothing, and they are held as by a runner. Once trained
-    they are let go: whoever takes one next finds its training done and has only to measure it.
+    They are those of its group that have not begun and wait for nothing, as many as fit in memory, and they are held as
+    by a runner. Once trained they are let go: whoever takes one next finds its training done and has only to measure
+    it.
     """
     wanted = differ_in(config)
+    open_places = [place for kind, relative in cell.get("group", [])
+                   if kind in wanted and not ((place := (workdir / relative).resolve()) / TRAINING_FILE).exists()
+                   and not (place / RESULT_FILE).exists()]
+    room = members_that_fit(config, vocabulary) if open_places else 1
     with contextlib.ExitStack() as held:
         group = {workdir: config}
-        for kind, relative in cell.get("group", []):
-            place = (workdir / relative).resolve()
-            if kind not in wanted or (place / TRAINING_FILE).exists() or (place / RESULT_FILE).exists():
-                continue
+        for place in open_places:
+            if len(group) == room:
+                logging.info("no more than %d runs fit in memory together", room)
+                break
             with contextlib.suppress(UserError):  # it is taken, or cannot be had: another time, by itself
                 one = _held(place, held)
                 if one is not None:

@@ -22,8 +22,8 @@ print(os.environ.get("XLA_FLAGS"), os.environ.get("GLIBC_TUNABLES"), environment
 def probe(*arguments: str, **variables: str) -> str:
     """What a program sees that restarts as ours do, begun in an environment without ours."""
     bare = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "GLIBC_TUNABLES")}
-    return subprocess.run([sys.executable, "-c", PROBE, *arguments], cwd=ROOT, text=True, check=True, capture_output=True,
-                          env=bare | variables).stdout.strip()
+    return subprocess.run([sys.executable, "-c", PROBE, *arguments], cwd=ROOT, text=True, check=True,
+                          capture_output=True, env=bare | variables).stdout.strip()
 
 
 def test_a_program_starts_anew_in_it_once():

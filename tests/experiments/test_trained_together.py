@@ -71,6 +71,13 @@ def test_a_cell_trains_its_siblings_which_then_have_only_to_be_measured(base, tm
         assert ours == pytest.approx(theirs, rel=1e-5)
 
 
+def test_a_group_is_no_larger_than_what_fits_in_memory(base, tmp_path, monkeypatch):
+    cells = planned(study_of(override(base, {"vectorize": "seeds"})), tmp_path)
+    monkeypatch.setattr(together, "members_that_fit", lambda config, vocabulary: 2)
+    run_cell(cells["cells/only/seed_0"].directory)
+    assert [(cell.directory / TRAINING_FILE).exists() for cell in cells.values()] == [True, True, False]
+
+
 def test_rates_on_trial_are_one_program_and_what_waits_for_them_is_not(base, tmp_path):
     study = study_of(override(base, {"vectorize": "seeds,learning_rate"}), tuning=Tuning(rates=RATES, share=0.5))
     cells = planned(study, tmp_path)

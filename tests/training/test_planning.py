@@ -9,7 +9,7 @@ import pytest
 from arch_zoo.errors import UserError
 from arch_zoo.flops import model_flops
 from arch_zoo.machine import _group_memory, free_memory
-from arch_zoo.training.planning import CompiledShapes, abstract_batch, largest_batch, make_plan
+from arch_zoo.training.planning import CompiledShapes, abstract_batch, largest_batch, make_plan, members_that_fit
 from tests.toy import SIZE, compatible_pairs, tiny_config, toy_batch, toy_vocabulary
 
 DEVICES = jax.devices()[:1]
@@ -46,6 +46,14 @@ def test_what_xla_says_of_a_step(changes):
     assert memory.within > memory.parameters / 2  # gradients at least
     assert memory.step == memory.state + memory.batch + memory.within < memory.run
     assert compiled.flops >= model_flops(config, SIZE)
+
+
+def test_as_many_runs_fit_together_as_the_memory_has_room_for():
+    config, vocabulary = small(devices=1), toy_vocabulary()
+    one = CompiledShapes(config, vocabulary, DEVICES).memory.run
+    rooms = {one // 2: 1, one: 1, 3 * one: 3, 3 * one - 1: 2}
+    assert {room: members_that_fit(config, vocabulary, room) for room in rooms} == rooms
+    assert members_that_fit(config, vocabulary) > 3
 
 
 def test_what_saves_memory_is_seen_to_save_it():
