@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
+from arch_zoo.errors import UserError
 from arch_zoo.layers.kernels.automatic import Automatic
 from arch_zoo.layers.kernels.base import Asked, Kernel
 from arch_zoo.layers.kernels.cudnn import CuDNN
@@ -26,7 +27,7 @@ from experiments import program
 
 BATCH = flags.DEFINE_integer("batch", 8, "rows", lower_bound=1)
 LENGTH = flags.DEFINE_integer("length", 1024, "tokens of a row", lower_bound=16)
-HEADS = flags.DEFINE_integer("heads", 12, "heads", lower_bound=1)
+HEADS = flags.DEFINE_integer("heads", 12, "heads, a multiple of 4", lower_bound=4)
 HEAD_DIM = flags.DEFINE_integer("head_dim", 64, "entries of a head", lower_bound=8)
 ROUNDS = flags.DEFINE_integer("rounds", 10, "rounds of timing, of which the fastest counts", lower_bound=1)
 OUT = flags.DEFINE_string("out", None, "also write the table to this file")
@@ -150,6 +151,8 @@ def row(variant: Variant, notes: list[str]) -> list[str]:
 
 def main(arguments: list[str]) -> None:
     """One row for each variant."""
+    if HEADS.value % 4:
+        raise UserError(f"--heads={HEADS.value} is not a multiple of 4, and one of the variants has groups of 4")
     on_gpu, notes = jax.default_backend() == "gpu", []
     rows = [row(variant, notes) for variant in VARIANTS]
     publish(f"Attention kernels, {BATCH.value} × {LENGTH.value} tokens, {HEADS.value} heads of {HEAD_DIM.value}, "

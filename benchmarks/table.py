@@ -5,8 +5,9 @@ import pathlib
 import platform
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from arch_zoo.files import write_text_atomic
+from arch_zoo.files import write_json_atomic, write_text_atomic
 from arch_zoo.machine import usable_cores
 from experiments import program
 
@@ -26,10 +27,12 @@ def median(values: Sequence[float]) -> float:
     return values[len(values) // 2]
 
 
-def publish(title: str, head: list[str], rows: list[list[str]], out: str | None, notes: Sequence[str] = ()) -> None:
+def publish(title: str, head: list[str], rows: list[list[str]], out: str | None, notes: Sequence[str] = (),
+            numbers: Any = None) -> None:
     """Print a Markdown table with what it was measured on; with `out`, write it to that file as well.
 
-    `notes` are numbered below the table, from 1.
+    `notes` are numbered below the table, from 1. Beside the file stands one in JSON, with the same and, where they are
+    given, the `numbers` behind the table.
     """
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
 
@@ -43,6 +46,9 @@ def publish(title: str, head: list[str], rows: list[list[str]], out: str | None,
     print(text, flush=True)
     if out is not None:
         write_text_atomic(pathlib.Path(out), text)
+        write_json_atomic(pathlib.Path(out).with_suffix(".json"), {
+            "title": title, "head": head, "rows": rows, "notes": list(notes), "conditions": conditions(),
+            "numbers": numbers})
 
 
 def conditions() -> str:

@@ -9,7 +9,6 @@ Ours runs under the environment that the programs set; "with our malloc" is eage
 """
 
 import contextlib
-import json
 import pathlib
 import tempfile
 
@@ -45,11 +44,11 @@ def main(arguments: list[str]) -> None:
              (ON_CPU if DEVICE.value == "cpu" else ON_GPU)}
     rows = [row for name, workers in found.items() for row in _rows(CASES[name], workers)]
     publish(f"Training step beside transformers, {dtype}", ["model", "run by", "ms a step (median)", "range",
-            "k tokens/s", "ours is faster", "peak MB", "ours / theirs", "of peak FLOP/s"], rows, OUT.value)
+            "k tokens/s", "ours is faster", "peak MB", "ours / theirs", "of peak FLOP/s"], rows, OUT.value,
+            numbers=found)
     if OUT.value:
-        path = pathlib.Path(OUT.value)
-        path.with_suffix(".json").write_text(json.dumps(found, indent=1))
-        draw({CASES[name].title: workers for name, workers in found.items()}, path.with_suffix(".png"))
+        draw({CASES[name].title: workers for name, workers in found.items()},
+             pathlib.Path(OUT.value).with_suffix(".png"))
 
 
 def measure(name: str, case: Case, dtype: str) -> list[dict]:

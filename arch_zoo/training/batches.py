@@ -63,7 +63,7 @@ class Batches:
     def _batch(self, window: Window | Pairs, rows: Rows) -> Batch:
         vocabulary = self.data.tokenizer.vocabulary
         example = self.config.objective.prepare(window, vocabulary, Seeds(self.corruption_seed))
-        return _laid_out(self.config, example, np.arange(self.config.batch_size)[rows], vocabulary)
+        return laid_out(self.config, example, np.arange(self.config.batch_size)[rows], vocabulary)
 
 
 def training_batches(config: RunConfig, data: Data) -> Batches:
@@ -117,10 +117,10 @@ def example_batch(config: RunConfig, vocabulary: Vocabulary, rows: int = 1) -> B
         tokens = stream(config.data.length + 1)
         window = Window(tokens, np.ones_like(tokens), **numbers)
     example = config.objective.prepare(window, vocabulary, Seeds(0))
-    return _laid_out(config, example, np.arange(rows), vocabulary)
+    return laid_out(config, example, np.arange(rows), vocabulary)
 
 
-def _laid_out(config: RunConfig, example: InPlace | SourceTarget, ids: np.ndarray, vocabulary: Vocabulary) -> Batch:
+def laid_out(config: RunConfig, example: InPlace | SourceTarget, ids: np.ndarray, vocabulary: Vocabulary) -> Batch:
     """Without boundaries between documents a row is one segment, which kernels can make use of."""
     batch = config.model.architecture.layout(example, ids, vocabulary.start_id)
     return batch.replace(one_segment=not config.data.segments and not config.objective.reads_pairs)

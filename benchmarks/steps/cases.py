@@ -11,6 +11,7 @@ from arch_zoo.zoo import ZOO
 
 _PLAIN = {"model.embedding_dropout": 0.0, "model.attention_dropout": 0.0, "model.residual_dropout": 0.0,
           "model.mlp_dropout": 0.0, "model.pooler": False, "model.sentence_classes": 0, "accumulate": 1,
+          "data.segments": False,
           "optimizer.kind": "adamw", "optimizer.clip_norm": 1.0, "optimizer.weight_decay": 0.1}
 _4X256 = {"model.depth": 4, "model.width": 256, "model.heads": 4, "model.mlp_dim": 1024, "model.vocab_size": 4096,
           "batch_size": 32, "data.length": 128}
@@ -58,6 +59,7 @@ def random_batch(config: RunConfig):
     from arch_zoo.data.tokenizers.base import nominal_vocabulary
     from arch_zoo.examples import Window
     from arch_zoo.objectives.base import Seeds
+    from arch_zoo.training.batches import laid_out
 
     vocabulary = nominal_vocabulary(config.model.vocab_size, sentinels=100)
     rows, length = config.batch_size, config.data.length
@@ -67,4 +69,4 @@ def random_batch(config: RunConfig):
     window = Window(tokens=tokens, segment_ids=np.ones_like(tokens), index=index, place=index,
                     visit=np.zeros_like(index))
     example = config.objective.prepare(window, vocabulary, Seeds(0))
-    return config.model.architecture.layout(example, index, vocabulary.start_id)
+    return laid_out(config, example, index, vocabulary)

@@ -1,0 +1,127 @@
+"""Every benchmark, one after another, each in a process of its own; the tables and the numbers in one place.
+
+    python -m benchmarks.all                                   # to benchmarks/results/<device>.md and .json
+    python -m benchmarks.all --only=train_step,kernels --out=results
+    python -m benchmarks.all --quick --only=kernels            # smallest sizes and fewest rounds: does it run?
+
+What is not there (torch and transformers, the extra [parity]; a corpus) fails its own benchmark and no other; the table
+then says so. A benchmark that is interrupted leaves what the others gave.
+"""
+
+import dataclasses
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+from absl import flags, logging
+
+from arch_zoo.errors import UserError
+from arch_zoo.files import write_json_atomic, write_text_atomic
+from arch_zoo.registry import did_you_mean
+from experiments import program
+
+OUT = flags.DEFINE_string("out", "benchmarks/results", "folder for the results")
+ONLY = flags.DEFINE_list("only", None, "these benchmarks; default: all")
+QUICK = flags.DEFINE_bool("quick", False, "smallest sizes: shows that each runs, and measures nothing")
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """A module of benchmarks/ with its flags: everywhere, on a GPU, and where it should only be seen to run."""
+
+    module: str
+    flags: tuple[str, ...] = ()
+    on_gpu: tuple[str, ...] | None = ()  # None: not there
+    quick: tuple[str, ...] = ()
+
+
+_STUDY = ("--config=configs/studies/families.py",)
+_TINY = ("--config.base.batch_size=2", "--config.base.model.width=16", "--config.base.model.depth=1",
+         "--config.base.data.length=32")
+ALL = {
+    "train_step": Benchmark("train_step", on_gpu=("--device=gpu",), quick=("--model=decoder", "--peer=eager",
+                                                                           "--rounds=1", "--steps=1")),
+    "kernels": Benchmark("kernels", ("--batch=2", "--length=256", "--heads=4"),
+                         ("--batch=8", "--length=1024", "--heads=12"), ("--batch=1", "--length=32", "--heads=4",
+                                                                        "--head_dim=16", "--rounds=1")),
+    "together": Benchmark("together", on_gpu=("--dtype=bfloat16",), quick=("--members=1,2", "--rounds=1", "--steps=1",
+                                                                          "--change=batch_size=2")),
+    "compile_time": Benchmark("compile_time", quick=("--depths=1", "--config.model.width=16", "--config.batch_size=2")),
+    "start_up": Benchmark("start_up", ("--config=configs/base.py",), quick=("--starts=2", "--config.model.width=16",
+                                                                            "--config.batch_size=2")),
+    "pipeline": Benchmark("pipeline", _STUDY, quick=("--batches=5", *_TINY)),
+    "study_step": Benchmark("study_step", _STUDY, quick=("--steps=3", *_TINY)),
+    "objectives": Benchmark("objectives", _STUDY, quick=("--rounds=3", *_TINY)),
+    "mesh_memory": Benchmark("mesh_memory", on_gpu=None, quick=("--meshes=fsdp:8", "--config=configs/base.py")),
+    "decoding_gpt2": Benchmark("decoding", ("--config=configs/zoo.py:gpt2_small",),
+                               quick=("--batches=1", "--tokens=2", "--rounds=1")),
+    "decoding_t5": Benchmark("decoding", ("--config=configs/zoo.py:t5_small",),
+                             quick=("--batches=1", "--tokens=2", "--rounds=1")),
+    "import_checkpoint": Benchmark("import_checkpoint", ("--config=configs/zoo.py:gpt2_small",)),
+}
+
+
+def main(arguments: list[str]) -> int | None:
+    """Runs them and keeps the results written down after each."""
+    for name in ONLY.value or ():
+        if name not in ALL:
+            raise UserError(f"--only={name}: there is none.{did_you_mean(name, ALL)} Known: {', '.join(ALL)}")
+    device, platform = _device()
+    path = pathlib.Path(OUT.value) / re.sub(r"[^a-z0-9]+", "_", device.lower()).strip("_")
+    wanted = {name: one for name, one in ALL.items()
+              if name in (ONLY.value or ALL) and (one.on_gpu is not None or platform != "gpu")}
+    found = {}
+    for number, (name, benchmark) in enumerate(wanted.items(), 1):
+        logging.info("[%d/%d] %s", number, len(wanted), name)
+        found[name] = measure(benchmark, platform)
+        _write(path, device, found)
+    failed = [name for name, one in found.items() if "failure" in one]
+    print(f"{path}.md and .json: {len(found) - len(failed)} of {len(found)} benchmarks"
+          + (f"; failed: {', '.join(failed)}" if failed else ""))
+    return program.FAILED if failed else None
+
+
+def _device() -> tuple[str, str]:
+    """(name, platform), asked in another process: a GPU that this one held would be missing to the benchmarks."""
+    code = "import jax; d = jax.devices()[0]; print(d.device_kind); print(d.platform)"
+    name, platform = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                                    check=True).stdout.split("\n")[:2]
+    if platform == "cpu":
+        from arch_zoo.machine import usable_cores
+
+        name = f"cpu, {len(usable_cores())} cores"
+    return name, platform
+
+
+def measure(benchmark: Benchmark, platform: str) -> dict:
+    """What it wrote: "markdown", "numbers" and "seconds"; or the last line it said, "failure"."""
+    with tempfile.TemporaryDirectory() as folder:
+        out, began = pathlib.Path(folder, "table.md"), time.monotonic()
+        command = [sys.executable, "-m", f"benchmarks.{benchmark.module}", *benchmark.flags,
+                   *(benchmark.on_gpu if platform == "gpu" else ()), *(benchmark.quick if QUICK.value else ()),
+                   f"--out={out}"]
+        ended = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        print(ended.stdout, flush=True)
+        if ended.returncode or not out.exists():
+            return {"failure": (ended.stdout.strip().splitlines() or ["it said nothing"])[-1]}
+        markdown = out.read_text().replace(f" --out={out}", "")
+        return {"markdown": markdown, "seconds": time.monotonic() - began,
+                "numbers": json.loads(out.with_suffix(".json").read_text().replace(f" --out={out}", ""))}
+
+
+def _write(path: pathlib.Path, device: str, found: dict[str, dict]) -> None:
+    parts = [one.get("markdown") or f"## {name}\n\nDid not run: {one['failure']}\n" for name, one in found.items()]
+    warning = "Smallest sizes: these numbers show that benchmarks run, and nothing else.\n\n" if QUICK.value else ""
+    write_text_atomic(path.with_suffix(".md"), f"# {device}\n\n{warning}" + "\n".join(parts))
+    write_json_atomic(path.with_suffix(".json"), {
+        "device": device, "quick": QUICK.value,
+        "benchmarks": {name: {key: value for key, value in one.items() if key != "markdown"}
+                       for name, one in found.items()}})
+
+
+if __name__ == "__main__":
+    program.run(main, __doc__)
