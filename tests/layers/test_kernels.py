@@ -110,6 +110,8 @@ CHOSEN = {"one segment": (asked(), CuDNN(dense=False)),
           "dropout": (asked(dropout=True), Einsum()),
           "float32": (asked(dtype="float32"), Einsum()),
           "odd lengths that only an array describes": (asked(None, queries=77, keys=77), Einsum()),
+          "a cache": (asked(None, queries=1, train=False), Einsum()),
+          "windows that change in a loop": (asked(None), CuDNN()),
           "large heads": (asked(head_dim=256), Einsum()),
           "a CPU": (asked(platform="cpu"), Einsum()),
           "a TPU": (asked(platform="tpu"), Einsum())}

@@ -36,6 +36,8 @@ class CuDNN(Kernel):
                     "several segments; set data.segments=False")
         if asked.head_dim % 8 or asked.head_dim > 128:
             return f"heads have {asked.head_dim} entries, and it takes multiples of 8 up to 128"
+        if asked.pattern is None and not asked.train:
+            return "it reads no cache: a query at a time is no work for it"
         dense = asked.bias is not None or not _has_words(asked.pattern)
         if dense and not self.dense:
             return "it has no words for segments that share a row, prefixes and biases"
