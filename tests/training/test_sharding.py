@@ -17,6 +17,7 @@ from arch_zoo.training import sharding
 from arch_zoo.training.checkpoints import Checkpoints
 from arch_zoo.training.optimizers import make_optimizer
 from arch_zoo.training.parallel import choose_devices, make_parallel
+from arch_zoo.training.setup import Setup
 from arch_zoo.training.state import TrainState
 from arch_zoo.training.step import make_train_step
 from arch_zoo.training.workdir import check_config
