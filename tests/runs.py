@@ -3,8 +3,10 @@
 import json
 import pathlib
 import random
+import select
 import subprocess
 import sys
+import tempfile
 
 import jax
 import numpy as np
@@ -64,7 +66,7 @@ def start(arguments: list[str], devices: int = 1, **options) -> subprocess.Popen
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
-def finish(process: subprocess.Popen, timeout: float = 180) -> subprocess.CompletedProcess:
+def finish(process: subprocess.Popen, timeout: float = 600) -> subprocess.CompletedProcess:
     """Wait for a process, and collect what it wrote."""
     try:
         out, err = process.communicate(timeout=timeout)
@@ -122,13 +124,48 @@ def assert_same_run(a: pathlib.Path, b: pathlib.Path) -> None:
     assert lasting(read_json(a / "result.json")) == lasting(read_json(b / "result.json"))
 
 
+class Forking:
+    """A process of tests.many that has imported `preload` and forks for each command, as long as this one lives."""
+
+    def __init__(self, environment: dict[str, str]):
+        self._err = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen([sys.executable, "-m", "tests.many"], cwd=ROOT, env=environment, text=True,
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._err)
+
+    def run(self, task: dict, timeout: float = 600) -> list[dict]:
+        """What tests.many answers; AssertionError with its last words where it ended instead."""
+        self._process.stdin.write(json.dumps(task) + "\n")
+        self._process.stdin.flush()
+        ready, _, _ = select.select([self._process.stdout], [], [], timeout)
+        answer = self._process.stdout.readline() if ready else ""
+        if not answer:
+            self.end()
+            self._err.seek(0)
+            raise AssertionError(self._err.read() or f"no answer within {timeout} s")
+        return json.loads(answer)
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+_KEPT = 3  # processes that wait for further commands of the same kind; each has a few hundred MB
+_forking: dict[tuple, Forking] = {}  # the one that was used last is the last
+
+
 def many(commands: list[tuple[str, list[str]]], preload: tuple[str, ...] = (), devices: int = 1) -> list[dict]:
-    """Run (module, arguments) each in a fork of one process; see tests/many.py for what comes back."""
-    task = {"preload": preload, "commands": [{"module": m, "arguments": a} for m, a in commands]}
-    process = start(["-m", "tests.many"], devices, stdin=subprocess.PIPE)
-    out, err = process.communicate(json.dumps(task), timeout=600)
-    assert process.returncode == 0, err
-    return json.loads(out)
+    """Run (module, arguments) each in a fork of one process; see tests/many.py for what comes back.
+
+    The process is kept: whoever wants the same preloaded, in the same environment, has it without another import.
+    """
+    variables = environment(devices)
+    key = preload, tuple(sorted((name, value) for name, value in variables.items() if name != "PYTEST_CURRENT_TEST"))
+    server = _forking.pop(key, None) or Forking(variables)
+    answer = server.run({"preload": preload, "commands": [{"module": m, "arguments": a} for m, a in commands]})
+    _forking[key] = server
+    while len(_forking) > _KEPT:
+        _forking.pop(next(iter(_forking))).end()
+    return answer
 
 
 def assert_one_line(ended, message, code=None):
