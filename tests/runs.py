@@ -26,7 +26,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 TINY = {"model.depth": 1, "model.width": 16, "model.heads": 2, "model.activation": "relu", "data.length": 16,
         "data.tokenizer.vocab_size": 340, "data.tokenizer.sentinels": 8, "batch_size": 8, "steps": 24,
         "optimizer.warmup_steps": 2, "log_every": 5, "evaluate_every": 6, "evaluate_batches": 2, "checkpoint_every": 8}
-# For `many`: what nearly every training imports, and what programs do that ask a trained run.
+# For `many`: what a config needs, what nearly every training imports, and what programs do that ask a trained run.
+VARIANTS = ("arch_zoo.models", "arch_zoo.objectives")
 TRAINING = ("arch_zoo.training.loop", "arch_zoo.training.metrics:event_writer", "experiments.studies.plan",
             "jaxlib.mlir.dialects.mhlo", "arch_zoo.models.single_stack", "arch_zoo.objectives.masked_lm")
 ASKING = ("arch_zoo.training.trained", "arch_zoo.training.checkpoints", "arch_zoo.fine_tuning.seeds",
