@@ -1,9 +1,11 @@
 """Programs as processes: a small corpus, the command of a tiny run, and what such a run leaves behind."""
 
+import contextlib
 import json
 import pathlib
 import random
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -65,6 +67,19 @@ def start(arguments: list[str], devices: int = 1, **options) -> subprocess.Popen
     """Start Python with these arguments; its output is piped as text."""
     return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment(devices), text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+@contextlib.contextmanager
+def heard_ctrl_c():
+    """What is started meanwhile hears of Ctrl-C, which a background job of a shell ignores, and what it starts too.
+
+    A handler is not inherited, being ignored is; a preexec_fn would fork beside JAX's threads.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def finish(process: subprocess.Popen, timeout: float = 600) -> subprocess.CompletedProcess:

@@ -13,7 +13,7 @@ import pytest
 from arch_zoo.files import cache_directory, read_json
 from experiments.engines import slurm
 from tests import slurm_cluster
-from tests.runs import TINY, assert_same_run, finish, start, write_corpus
+from tests.runs import TINY, assert_same_run, finish, heard_ctrl_c, start, write_corpus
 
 STUDY = """
 from arch_zoo.config import *
@@ -57,8 +57,8 @@ class Study:
                         "--engine=slurm", "--cpus=1"]
 
     def start(self, *flags):
-        """Begin it, so that it hears of Ctrl-C: what runs in the background inherits that it is ignored."""
-        return start([*self.command, *flags], preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL))
+        with heard_ctrl_c():
+            return start([*self.command, *flags])
 
     def cell(self, arm, seed=0):
         return self.workdir / "cells" / arm / f"seed_{seed}"
