@@ -25,14 +25,16 @@ PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").gl
 SHORTER = {"experiments.train": ["--config.steps=2"],
            "experiments.study": ["--config.base.steps=2", "--seeds=1", "--config.suffixes=2", "--config.pairs=2",
                                  "--config.fine_tuning.examples=16", "--config.fine_tuning.test_examples=16"],
-           "experiments.sweep": ["--config.steps=2", "--seeds=1", "--study.suffixes=2", "--study.pairs=2",
-                                 "--study.fine_tuning.examples=16", "--study.fine_tuning.test_examples=16"],
+           # One metric: a sweep with all of them is in tests/experiments/test_sweep.py.
+           "experiments.sweep": ["--config.steps=2", "--seeds=1", "--study.suffixes=2",
+                                 "--study.metrics=bits_per_byte"],
            "experiments.fine_tune": ["--seeds=1", "--epochs=1", "--examples=32", "--test_examples=8"],
            "pytest": ["-p", "no:cacheprovider"]}
 # {program: (where the options of a run are, sizes that take long only to compile or to go through)}
 _SMALL = {"model.depth": 1, "batch_size": 4, "evaluate_batches": 1}
 SMALLER = {"experiments.train": ("config.", _SMALL), "experiments.study": ("config.base.", _SMALL),
            "experiments.sweep": ("config.", _SMALL), "benchmarks.mesh_memory": ("config.", {"model.depth": 1})}
+TIMED = ("experiments.sweep",)  # whose dry runs compile steps, and time them
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -49,12 +51,13 @@ def commands(text: str) -> list[list[str]]:
 def shorter(words: list[str]) -> list[str]:
     """Options that make the command shorter; the page's own sizes stay."""
     program = next((word for word in words[:3] if word in SHORTER | SMALLER), None)
-    if program is None or "--help" in words or "--dry_run" in words:
+    is_dry = "--dry_run" in words
+    if program is None or "--help" in words or is_dry and program not in TIMED:
         return []
     prefix, sizes = SMALLER.get(program, ("", {}))
     said = {word.partition("=")[0] for word in words}
-    return SHORTER.get(program, []) + [f"--{prefix}{name}={value}" for name, value in sizes.items()
-                                       if f"--{prefix}{name}" not in said]
+    smaller = [f"--{prefix}{name}={value}" for name, value in sizes.items() if f"--{prefix}{name}" not in said]
+    return smaller if is_dry else SHORTER.get(program, []) + smaller
 
 
 @pytest.fixture
