@@ -1,8 +1,12 @@
 # make compare: the default study, from nothing to its report. make test: the tests. Both make .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+QUIETLY := --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: compare test test-slow parity lint clean
+# Tests of Slurm mostly wait: one worker more than there are processors.
+SLOWLY := -n $(shell $(PYTHON) -c 'import os; print(min(8, os.cpu_count() + 1))') --dist loadgroup
+
+.PHONY: compare test test-slow parity parity-and-slow lint install-all clean
 
 compare: .venv/installed
 	$(BIN)/python -m experiments.study --config=configs/studies/families.py --workdir=runs/families
@@ -11,12 +15,16 @@ test: .venv/installed-test
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope
 
 test-slow: .venv/installed-test
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist load -m slow
+	$(BIN)/python -m pytest $(SLOWLY) -m slow
 
 # Ours against transformers on torch, and against the lm-evaluation-harness, all of which this installs. A CPU build of
 # torch is enough.
 parity: .venv/installed-parity
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope -m parity
+
+# Both at once, for CI.
+parity-and-slow: .venv/installed-parity
+	$(BIN)/python -m pytest $(SLOWLY) -m 'parity or slow'
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
@@ -24,17 +32,24 @@ lint: .venv/installed-test
 clean:
 	rm -rf .venv *.egg-info
 
-.venv/installed: setup.cfg constraints.txt
+# Everything in one go, for CI: three installations, one after the other, take longer.
+install-all: .venv/bin/python
+	$(BIN)/python -m pip install $(QUIETLY) --no-compile --editable '.[test,parity,tokenizers,harness]'
+	touch .venv/installed .venv/installed-test .venv/installed-parity
+
+.venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "arch_zoo needs Python 3.11 or newer, and $(PYTHON) is %d.%d; name another: make PYTHON=python3.12" % sys.version_info[:2])'
-	@echo "installing into .venv, once (a minute or two)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+
+.venv/installed: setup.cfg constraints.txt | .venv/bin/python
+	@echo "installing into .venv, once (a minute or two)"
+	@$(BIN)/python -m pip install $(QUIETLY) --editable .
 	@touch $@
 
 .venv/installed-test: .venv/installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@$(BIN)/python -m pip install $(QUIETLY) --editable '.[test]'
 	@touch $@
 
 .venv/installed-parity: .venv/installed-test
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[parity,tokenizers,harness]'
+	@$(BIN)/python -m pip install $(QUIETLY) --editable '.[parity,tokenizers,harness]'
 	@touch $@

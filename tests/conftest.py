@@ -25,12 +25,25 @@ def pytest_configure(config):
     config.option.loadscopereorder = False
 
 
-def pytest_collection_modifyitems(items):
-    """Modules that start programs take longest: they go first, so that no worker is left with one at the end."""
-    def starts_programs(item):
-        return any(getattr(value, "__module__", None) == "tests.runs" for value in vars(item.module).values())
+# Of the slow tests these take longest; those of Slurm share a cluster, and mostly wait.
+LONGEST = ("test_torture", "test_slurm_cluster", "test_docs")
 
-    items.sort(key=lambda item: not starts_programs(item))
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """What takes longest goes first, so that no worker is left with it at the end: modules that start programs.
+
+    For --dist loadgroup: a worker gets a whole module, whose fixtures are made once, but slow tests one by one.
+    """
+    def order(item):
+        name, values = item.module.__name__.rpartition(".")[2], vars(item.module).values()
+        starts_programs = any(getattr(value, "__module__", None) == "tests.runs" for value in values)
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST), not starts_programs
+
+    items.sort(key=order)
+    for item in items if config.pluginmanager.hasplugin("xdist") else ():
+        if item.get_closest_marker("slow") is None or "cluster" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
 
 
 @pytest.fixture(scope="module", autouse=True)

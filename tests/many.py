@@ -1,8 +1,8 @@
 """Run many command lines of a program, each in a fork of one process: an import is paid once, not for each.
 
-Reads JSON {"preload": [modules, or "module:function" to be called], "commands": [{"module": …, "arguments": […]}]} from
-standard input; writes a JSON list of {"code", "out", "err", "imported"}, where "imported" are the packages that the
-process had at its end.
+Reads lines of JSON {"preload": [modules, or "module:function" to be called], "commands": [{"module": …, "arguments":
+[…]}]} from standard input; writes for each a line, a list of {"code", "out", "err", "imported"}, where "imported" are
+the packages that the process had at its end. Lines that preload the same share one process.
 """
 
 import importlib
@@ -18,6 +18,7 @@ def in_fork(module: str, arguments: list[str]) -> dict:
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, tempfile.TemporaryFile("w+") as note:
         child = os.fork()
         if child == 0:
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # what comes next is not for it
             os.dup2(out.fileno(), 1)
             os.dup2(err.fileno(), 2)
             _become(module, arguments, note.fileno())
@@ -52,11 +53,17 @@ def _become(module: str, arguments: list[str], note: int) -> None:
     os._exit(code)
 
 
-if __name__ == "__main__":
-    task = json.load(sys.stdin)
-    for name in task["preload"]:
+def preload(names: list[str]) -> None:
+    """Import modules, and call functions; what was there before is not done again."""
+    for name in names:
         module, _, function = name.partition(":")
         loaded = importlib.import_module(module)
         if function:
             getattr(loaded, function)()
-    json.dump([in_fork(c["module"], c["arguments"]) for c in task["commands"]], sys.stdout)
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        task = json.loads(line)
+        preload(task["preload"])
+        print(json.dumps([in_fork(c["module"], c["arguments"]) for c in task["commands"]]), flush=True)

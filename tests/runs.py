@@ -1,10 +1,14 @@
 """Programs as processes: a small corpus, the command of a tiny run, and what such a run leaves behind."""
 
+import contextlib
 import json
 import pathlib
 import random
+import select
+import signal
 import subprocess
 import sys
+import tempfile
 
 import jax
 import numpy as np
@@ -24,7 +28,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 TINY = {"model.depth": 1, "model.width": 16, "model.heads": 2, "model.activation": "relu", "data.length": 16,
         "data.tokenizer.vocab_size": 340, "data.tokenizer.sentinels": 8, "batch_size": 8, "steps": 24,
         "optimizer.warmup_steps": 2, "log_every": 5, "evaluate_every": 6, "evaluate_batches": 2, "checkpoint_every": 8}
-# For `many`: what nearly every training imports, and what programs do that ask a trained run.
+# For `many`: what a config needs, what nearly every training imports, and what programs do that ask a trained run.
+VARIANTS = ("arch_zoo.models", "arch_zoo.objectives")
 TRAINING = ("arch_zoo.training.loop", "arch_zoo.training.metrics:event_writer", "experiments.studies.plan",
             "jaxlib.mlir.dialects.mhlo", "arch_zoo.models.single_stack", "arch_zoo.objectives.masked_lm")
 ASKING = ("arch_zoo.training.trained", "arch_zoo.training.checkpoints", "arch_zoo.fine_tuning.seeds",
@@ -64,7 +69,20 @@ def start(arguments: list[str], devices: int = 1, **options) -> subprocess.Popen
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
-def finish(process: subprocess.Popen, timeout: float = 180) -> subprocess.CompletedProcess:
+@contextlib.contextmanager
+def heard_ctrl_c():
+    """What is started meanwhile hears of Ctrl-C, which a background job of a shell ignores, and what it starts too.
+
+    A handler is not inherited, being ignored is; a preexec_fn would fork beside JAX's threads.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def finish(process: subprocess.Popen, timeout: float = 600) -> subprocess.CompletedProcess:
     """Wait for a process, and collect what it wrote."""
     try:
         out, err = process.communicate(timeout=timeout)
@@ -122,13 +140,48 @@ def assert_same_run(a: pathlib.Path, b: pathlib.Path) -> None:
     assert lasting(read_json(a / "result.json")) == lasting(read_json(b / "result.json"))
 
 
+class Forking:
+    """A process of tests.many that has imported `preload` and forks for each command, as long as this one lives."""
+
+    def __init__(self, environment: dict[str, str]):
+        self._err = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen([sys.executable, "-m", "tests.many"], cwd=ROOT, env=environment, text=True,
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._err)
+
+    def run(self, task: dict, timeout: float = 600) -> list[dict]:
+        """What tests.many answers; AssertionError with its last words where it ended instead."""
+        self._process.stdin.write(json.dumps(task) + "\n")
+        self._process.stdin.flush()
+        ready, _, _ = select.select([self._process.stdout], [], [], timeout)
+        answer = self._process.stdout.readline() if ready else ""
+        if not answer:
+            self.end()
+            self._err.seek(0)
+            raise AssertionError(self._err.read() or f"no answer within {timeout} s")
+        return json.loads(answer)
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+_KEPT = 3  # processes that wait for further commands of the same kind; each has a few hundred MB
+_forking: dict[tuple, Forking] = {}  # the one that was used last is the last
+
+
 def many(commands: list[tuple[str, list[str]]], preload: tuple[str, ...] = (), devices: int = 1) -> list[dict]:
-    """Run (module, arguments) each in a fork of one process; see tests/many.py for what comes back."""
-    task = {"preload": preload, "commands": [{"module": m, "arguments": a} for m, a in commands]}
-    process = start(["-m", "tests.many"], devices, stdin=subprocess.PIPE)
-    out, err = process.communicate(json.dumps(task), timeout=600)
-    assert process.returncode == 0, err
-    return json.loads(out)
+    """Run (module, arguments) each in a fork of one process; see tests/many.py for what comes back.
+
+    The process is kept: whoever wants the same preloaded, in the same environment, has it without another import.
+    """
+    variables = environment(devices)
+    key = preload, tuple(sorted((name, value) for name, value in variables.items() if name != "PYTEST_CURRENT_TEST"))
+    server = _forking.pop(key, None) or Forking(variables)
+    answer = server.run({"preload": preload, "commands": [{"module": m, "arguments": a} for m, a in commands]})
+    _forking[key] = server
+    while len(_forking) > _KEPT:
+        _forking.pop(next(iter(_forking))).end()
+    return answer
 
 
 def assert_one_line(ended, message, code=None):

@@ -93,7 +93,7 @@ def one_node(home: pathlib.Path) -> Iterator[str]:
 
 
 def _wait_until_idle(environment: dict[str, str], home: pathlib.Path) -> None:
-    for _ in range(60):
+    for _ in range(240):
         seen = subprocess.run(["sinfo", "--noheader", "--format=%t"], env=environment, capture_output=True, text=True)
         if seen.stdout.strip() == "idle":
             return

@@ -2,8 +2,9 @@
 
     python -m tests.stop_at SIGKILL "os.rename checkpoints/16.orbax-checkpoint-tmp" -- --config.…
 
-What goes wrong is a signal to the process, ENOSPC: from that moment on the disk is full, or ENOMEM: from then on the
-process gets one GiB more and no further memory. A moment is one or more
+What goes wrong is a signal to the process; "SIGALRM 0.2": so many seconds later, whatever it does then, a kill;
+ENOSPC: from that moment on the disk is full; or ENOMEM: from then on the process gets one GiB more and no further
+memory. A moment is one or more
 "EVENT TEXT", to be passed in this order: an audit event of Python whose first argument ends in TEXT, or one of our own:
 "step 11" when the batch of the eleventh step of this process is asked for, "evaluation 4" when the fourth batch of
 evaluations is.
@@ -31,6 +32,8 @@ def stop_at(moment: list[str], what: str) -> None:
             if not waiting and what == "ENOMEM":
                 pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
                 resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (1 << 30),) * 2)
+            elif not waiting and what.startswith("SIGALRM "):
+                signal.setitimer(signal.ITIMER_REAL, float(what.split()[1]))
             elif not waiting and what != "ENOSPC":
                 os.kill(os.getpid(), signal.Signals[what])
         if not waiting and what == "ENOSPC" and event == "open" and arguments[2] & os.O_CREAT:

@@ -1,7 +1,8 @@
 """What the documentation tells people to type works, in a copy of the project that starts without what it makes.
 
 Blocks marked `python` that begin with a path are saved there, blocks marked `sh` are run, in the order of the page.
-Runs are made shorter; everything else is as printed. Programs that follow each other are forks of one process.
+Runs are made shorter, and smaller where the page does not say how large they are; everything else is as printed.
+Programs that follow each other are forks of one process.
 """
 
 import json
@@ -17,16 +18,23 @@ import pytest
 from experiments.environment import fast_environment
 from experiments.inspection.matrix import compatibility, markdown
 from tests.runs import ASKING
+from tests.xla import QUICK_TO_COMPILE
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 SHORTER = {"experiments.train": ["--config.steps=2"],
            "experiments.study": ["--config.base.steps=2", "--seeds=1", "--config.suffixes=2", "--config.pairs=2",
                                  "--config.fine_tuning.examples=16", "--config.fine_tuning.test_examples=16"],
-           "experiments.sweep": ["--config.steps=2", "--seeds=1", "--study.suffixes=2", "--study.pairs=2",
-                                 "--study.fine_tuning.examples=16", "--study.fine_tuning.test_examples=16"],
+           # One metric: a sweep with all of them is in tests/experiments/test_sweep.py.
+           "experiments.sweep": ["--config.steps=2", "--seeds=1", "--study.suffixes=2",
+                                 "--study.metrics=bits_per_byte"],
            "experiments.fine_tune": ["--seeds=1", "--epochs=1", "--examples=32", "--test_examples=8"],
            "pytest": ["-p", "no:cacheprovider"]}
+# {program: (where the options of a run are, sizes that take long only to compile or to go through)}
+_SMALL = {"model.depth": 1, "batch_size": 4, "evaluate_batches": 1}
+SMALLER = {"experiments.train": ("config.", _SMALL), "experiments.study": ("config.base.", _SMALL),
+           "experiments.sweep": ("config.", _SMALL), "benchmarks.mesh_memory": ("config.", {"model.depth": 1})}
+TIMED = ("experiments.sweep",)  # whose dry runs compile steps, and time them
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -37,11 +45,19 @@ def blocks(page: str) -> list[tuple[str, str]]:
 def commands(text: str) -> list[list[str]]:
     """The commands of a block, shortened where the program has a shorter form."""
     lines = [line.split("  #")[0] for line in text.replace("\\\n", " ").splitlines()]
-    found = []
-    for words in map(shlex.split, filter(str.strip, lines)):
-        is_dry = "--dry_run" in words or "--help" in words
-        found.append(words + ([] if is_dry else next((SHORTER[w] for w in words[:3] if w in SHORTER), [])))
-    return found
+    return [words + shorter(words) for words in map(shlex.split, filter(str.strip, lines))]
+
+
+def shorter(words: list[str]) -> list[str]:
+    """Options that make the command shorter; the page's own sizes stay."""
+    program = next((word for word in words[:3] if word in SHORTER | SMALLER), None)
+    is_dry = "--dry_run" in words
+    if program is None or "--help" in words or is_dry and program not in TIMED:
+        return []
+    prefix, sizes = SMALLER.get(program, ("", {}))
+    said = {word.partition("=")[0] for word in words}
+    smaller = [f"--{prefix}{name}={value}" for name, value in sizes.items() if f"--{prefix}{name}" not in said]
+    return smaller if is_dry else SHORTER.get(program, []) + smaller
 
 
 @pytest.fixture
@@ -97,7 +113,7 @@ def follow(page: str, found: list[tuple[str, str]], copy: pathlib.Path) -> None:
     # One device, as a reader has; and what programs set for themselves, so that none starts twice.
     environment = fast_environment() | {
         "TFDS_DATA_DIR": str(copy / "tfds"), "PYTHONPATH": str(copy),
-        "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_prefer_vector_width=512"}
+        "XLA_FLAGS": " ".join([*QUICK_TO_COMPILE, "--xla_cpu_prefer_vector_width=512"])}
     for step in steps(found):
         if isinstance(step, str):
             (copy / step.split()[1]).write_text(step)

@@ -4,7 +4,6 @@ import json
 import random
 import re
 import signal
-import time
 
 import numpy as np
 import pytest
@@ -13,12 +12,9 @@ from tests.runs import (
     TRAINING,
     assert_same_run,
     final_state,
-    finish,
     many,
     metrics_of,
-    start,
     tiny_flags,
-    train,
     write_corpus,
 )
 
@@ -119,16 +115,11 @@ def test_killed_in_evaluation_and_at_random(corpus, uninterrupted, killed):
         parts = line["eval/loss_vocabulary"] + line["eval/loss_sentence"]
         assert line["eval/loss"] == pytest.approx(parts, rel=0.01) and line["eval/loss_sentence"] < 1.5
         assert 0 < line["eval/accuracy_sentence"] < 1 and line["eval/loss_tokens"] > 50
-    flags = tiny_flags(corpus, workdir, **RUNS["encoder"])
-    for _ in range(2):
-        process, delay = start(["-m", "experiments.train", *flags]), random.uniform(0, 1.0)
-        while "compiled" not in (line := process.stderr.readline()):
-            assert line, "it ended before it had compiled"
-        time.sleep(delay)
-        process.kill()
-        process.communicate()
-    ended = train(flags)
-    assert ended.returncode == 0, f"after a kill {delay:.3f} s into training: {ended.stderr}"
+    flags, delays = tiny_flags(corpus, workdir, **RUNS["encoder"]), [random.uniform(0, 0.5) for _ in range(2)]
+    *killed, ended = many([*(("tests.stop_at", [f"SIGALRM {delay}", "step 1", "--", *flags]) for delay in delays),
+                           ("experiments.train", flags)], TRAINING)
+    assert {one["code"] for one in killed} <= {-signal.SIGALRM, 0}, killed  # 0: it was done already
+    assert ended["code"] == 0, f"after kills {delays} s into training: {ended['err']}"
     assert_same_run(workdir, uninterrupted["encoder"])
 
 
@@ -162,14 +153,14 @@ def test_what_slurm_sends_before_the_end_of_a_job_saves_and_stops(corpus, tmp_pa
 
 def test_stopped_on_one_device_and_resumed_on_two(corpus, uninterrupted, tmp_path):
     flags = tiny_flags(corpus, tmp_path / "run", **RUNS["decoder"])
-    interrupted = finish(start(["-m", "tests.stop_at", "SIGINT", "step 13", "--", *flags]))
-    assert interrupted.returncode == 130
-    last_line = interrupted.stderr.strip().splitlines()[-1]
+    interrupted, = many([("tests.stop_at", ["SIGINT", "step 13", "--", *flags])], TRAINING)
+    assert interrupted["code"] == 130
+    last_line = interrupted["err"].strip().splitlines()[-1]
     assert last_line == ("stop_at: stopped at step 13 of 24, which is saved; the same command goes on from here")
     assert not (tmp_path / "run" / "result.json").exists()
-    ended = train(flags, devices=2)
-    assert ended.returncode == 0, ended.stderr
-    assert resumed_at(ended.stderr) == 13
+    ended, = many([("experiments.train", flags)], TRAINING, devices=2)
+    assert ended["code"] == 0, ended["err"]
+    assert resumed_at(ended["err"]) == 13
     assert json.loads((tmp_path / "run" / "environment.json").read_text())["devices"] == 2
     ours, theirs = final_state(tmp_path / "run"), final_state(uninterrupted["decoder"])
     for name, value in theirs.items():

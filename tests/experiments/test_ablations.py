@@ -9,7 +9,7 @@ from experiments.ablations.catalogue import ablations, find
 from experiments.ablations.listing import nominal_data
 from experiments.ablations.protocol import SCALES
 from experiments.studies.plan import solve
-from tests.runs import assert_one_line, many
+from tests.runs import VARIANTS, assert_one_line, many
 
 REPRODUCE = "experiments.reproduce"
 KNOWN = ablations()
@@ -56,7 +56,7 @@ def test_the_program(tmp_path):
         "a config": (["--config=configs/base.py"], "this program takes --table=NAME"),
         "listing": ([], "t5.t2"),
         "plan": (["--table=t5.t2", "--scale=paper", "--dry_run"], "223 M")}
-    ended = many([(REPRODUCE, arguments) for arguments, _ in commands.values()])
+    ended = many([(REPRODUCE, arguments) for arguments, _ in commands.values()], VARIANTS)
     for (name, (_, message)), one in zip(commands.items(), ended, strict=True):
         if name in ("listing", "plan"):
             assert one["code"] == 0 and message in one["out"], (name, one)

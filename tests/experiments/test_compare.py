@@ -20,6 +20,7 @@ from experiments.report.side_by_side_page import (
 from tests.experiments.report_studies import LOSS, SCORE, make, product
 from tests.runs import assert_one_line, many
 
+COMPARING = ("experiments.report.record", "experiments.report.side_by_side_page", "matplotlib.figure")
 ARMS = product(model__position=["rotary", "alibi", "none"])
 
 
@@ -135,7 +136,7 @@ def test_the_program_writes_its_pages_and_refuses_in_one_line(home, tmp_path):
     a, b, out = str(home / "before"), str(home / "after"), tmp_path / "out"
     good, *bad = many([("experiments.compare", arguments) for arguments in (
         [a, b, f"--out={out}"], [a], [a, a + "/."], [a, str(home / "missing")], [a, str(home / "nothing")],
-        [a, str(home / "elsewhere")], [a, b, f"--out={b}"], [a, b, f"--out={home}/before/study.json"])])
+        [a, str(home / "elsewhere")], [a, b, f"--out={b}"], [a, b, f"--out={home}/before/study.json"])], COMPARING)
     assert good["code"] == 0, good["err"]
     assert "B over A" in good["out"] and f"page: {out}/compare.html" in good["out"]
     page = (out / "compare.html").read_text()

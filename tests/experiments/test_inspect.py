@@ -15,10 +15,11 @@ from arch_zoo.registry import ARCHITECTURES, OBJECTIVES
 from experiments.inspection import matrix, page, request, terminal
 from experiments.inspection.pictures import make_pictures, runs
 from experiments.inspection.words import Words
-from tests.runs import TINY, assert_one_line, many, write_corpus
+from tests.runs import TINY, VARIANTS, assert_one_line, many, write_corpus
 from tests.toy import compatible_pairs
 
 INSPECT = "experiments.inspect"
+PRELOAD = (*VARIANTS, "arch_zoo.training.batches")
 SENTENCE = "Thank you for inviting me to your party last week."
 
 
@@ -157,7 +158,7 @@ def test_rows_of_a_mixture_and_phases_of_a_schedule_say_whose_they_are():
         assert f"a row of {picture.made_by}" in text
     html_text = page.html_page(made, asked)
     assert html_text.count("a row of <code>causal_lm</code>") == [p.made_by for p in made].count("causal_lm")
-    ended = many([(INSPECT, ["--objective=schedule", f"--progress={share}"]) for share in ("0", "0.5", "2")])
+    ended = many([(INSPECT, ["--objective=schedule", f"--progress={share}"]) for share in ("0", "0.5", "2")], PRELOAD)
     assert ["a row of causal_lm" in ended[0]["out"], "a row of masked_next_token" in ended[1]["out"]] == [True, True]
     assert_one_line(ended[2], "progress")
 
@@ -174,7 +175,7 @@ def test_a_pair_is_drawn_from_two_texts_and_nothing_else():
 
 # --- how it is drawn ---------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("width", [60, 80, 140])
+@pytest.mark.parametrize("width", [60, 140])
 @pytest.mark.parametrize("objective", OBJECTIVES.names())
 def test_the_terminal_is_never_too_narrow(objective, width):
     asked = ask(objective=objective)
@@ -248,7 +249,7 @@ def commands(tmp_path_factory):
              "run text": [*run, "--text=baka kimo", "--seed=3"], "nothing": ["--objective=masked_lm"],
              "directory": [f"--html={directory}"], **{name: arguments for name, (arguments, _) in REFUSED.items()}}
     ended = many([(INSPECT, arguments) for arguments in asked.values()] + [("experiments.objectives", [])],
-                 preload=("arch_zoo.models", "arch_zoo.objectives", "arch_zoo.training.batches"))
+                 PRELOAD)
     return dict(zip([*asked, "objectives"], ended, strict=True)) | {"written": directory / "a.html"}
 
 

@@ -13,11 +13,11 @@ TRAIN = "experiments.train"
 def ended(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plans")
     flags = tiny_flags(folder / "no_such_corpus.txt", folder / "run")
-    commands = {"plain": flags, "eight devices": flags,
-                "no tokenizer": [*flags, "--config.data.tokenizer.model=nowhere.model"],
-                "uneven": [*flags, "--config.devices=3"]}
-    found = {name: many([(TRAIN, [*flags, "--plan"])], TRAINING, devices=8 if name == "eight devices" else 1)[0]
-             for name, flags in commands.items()}
+    cases = {"plain": [], "no tokenizer": ["--config.data.tokenizer.model=nowhere.model"],
+             "uneven": ["--config.devices=3"]}
+    found = dict(zip(cases, many([(TRAIN, [*flags, *more, "--plan"]) for more in cases.values()], TRAINING),
+                     strict=True))
+    found["eight devices"], = many([(TRAIN, [*flags, "--plan"])], TRAINING, devices=8)
     assert not list(folder.iterdir()), "a plan wrote something"
     return found
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.runs import TRAINING, assert_one_line, many, tiny_flags, write_corpus
+from tests.runs import TRAINING, VARIANTS, assert_one_line, many, tiny_flags, write_corpus
 
 TRAIN, STUDY = "experiments.train", "experiments.study"
 
@@ -87,7 +87,7 @@ def refused_flags(tmp_path_factory):
 @pytest.fixture(scope="module")
 def refused_values(tmp_path_factory):
     # Fields need the variants, and variants JAX: it is imported once, before the forks.
-    return refusals(VALUES, tmp_path_factory.mktemp("values"), preload=("arch_zoo.models", "arch_zoo.objectives"))
+    return refusals(VALUES, tmp_path_factory.mktemp("values"), VARIANTS)
 
 
 @pytest.mark.parametrize("case", FLAGS)
@@ -110,8 +110,7 @@ def test_help_lists_flags_and_fields_without_importing_what_training_needs():
     programs = (TRAIN, STUDY, "experiments.report", "experiments.prepare", "experiments.cell", "experiments.zoo",
                 "experiments.convert", "experiments.inspect", "experiments.objectives", "experiments.fine_tune",
                 "experiments.compare", "experiments.sweep", "experiments.status", "experiments.reproduce")
-    preload = ("arch_zoo.models", "arch_zoo.objectives")
-    for program, ended in zip(programs, many([(program, ["--help"]) for program in programs], preload), strict=True):
+    for program, ended in zip(programs, many([(program, ["--help"]) for program in programs], VARIANTS), strict=True):
         assert (ended["code"], ended["err"]) == (0, ""), program
         assert not {"orbax", "tensorboardX", "tensorflow_datasets"} & set(ended["imported"]), program
         assert "Flags:" in ended["out"]

@@ -151,7 +151,7 @@ def test_runners_share_the_work_and_nothing_runs_twice_at_any_time(tmp_path):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
     assert sorted(done) == sorted(cell.directory.name for cell in cells)  # each once
     assert overlaps == []
     assert sum(len(crew.begun) > 0 for crew in crews) > 1
@@ -171,5 +171,5 @@ def test_a_cell_that_somebody_else_has_is_waited_for(tmp_path):
     write_json_atomic(tmp_path / "a" / "result.json", {})
     with contextlib.closing(os.fdopen(lock)):
         pass
-    runner.join(10)
+    runner.join(60)
     assert crew.begun == [] and progress.lines == ["a: done by another runner"]

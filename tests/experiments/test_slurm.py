@@ -11,7 +11,7 @@ from arch_zoo.files import read_json, write_json_atomic
 from experiments.engines import slurm
 from experiments.engines.slurm import Place, Slurm
 from experiments.studies.progress import StudyProgress
-from tests.runs import assert_one_line, many, write_corpus
+from tests.runs import VARIANTS, assert_one_line, many, write_corpus
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_wrong_options_are_one_line():
     config = "--config=configs/studies/families.py"
     ended = many([(study, [config, "--engine=slurm", "--time_minutes=1", "--save_seconds=60"]),
                   (study, [config, "--partition=long"]),
-                  (study, [config, "--engine=slrm"])])
+                  (study, [config, "--engine=slrm"])], VARIANTS)
     assert_one_line(ended[0], "save_seconds: 60 is not less than the time limit, time_minutes=1")
     assert_one_line(ended[1], ("there is no field 'partition' here", "max_parallel"))
     assert_one_line(ended[2], ("unknown engine 'slrm'", "Did you mean 'slurm'"))

@@ -13,7 +13,7 @@ import pytest
 from arch_zoo.files import cache_directory, read_json
 from experiments.engines import slurm
 from tests import slurm_cluster
-from tests.runs import TINY, assert_same_run, finish, start, write_corpus
+from tests.runs import TINY, assert_same_run, finish, heard_ctrl_c, start, write_corpus
 
 STUDY = """
 from arch_zoo.config import *
@@ -57,8 +57,8 @@ class Study:
                         "--engine=slurm", "--cpus=1"]
 
     def start(self, *flags):
-        """Begin it, so that it hears of Ctrl-C: what runs in the background inherits that it is ignored."""
-        return start([*self.command, *flags], preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL))
+        with heard_ctrl_c():
+            return start([*self.command, *flags])
 
     def cell(self, arm, seed=0):
         return self.workdir / "cells" / arm / f"seed_{seed}"
@@ -72,7 +72,7 @@ def text_of(path):
     return path.read_text(errors="replace") if path.exists() else ""
 
 
-def wait_until(condition, what, seconds=120):
+def wait_until(condition, what, seconds=600):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what} has not come"
@@ -104,13 +104,13 @@ def job_id(cell):
 
 
 def slurm_does(*command):
-    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
 
 
 @pytest.mark.slow
 def test_four_cells_in_one_array_all_end_with_a_result(cluster, tmp_path):
     study = Study(tmp_path, PLAIN + FAST, seeds=2)
-    ended = finish(study.start("--array_parallelism=2"), timeout=300)
+    ended = finish(study.start("--array_parallelism=2"), timeout=1200)
     assert ended.returncode == 0, ended.stderr
     assert len(study.cells) == 4
     for cell in study.cells:
@@ -139,7 +139,7 @@ def test_a_cell_that_is_requeued_preempted_and_out_of_time_ends_as_if_nothing_ha
         resumed = [0, *map(int, re.findall(r"resuming at step (\d+) of", text_of(cell / "cell.log")))]
         assert resumed == sorted(set(resumed)), what
     assert len(resumed) == 4
-    ended = finish(runner, timeout=300)
+    ended = finish(runner, timeout=1200)
     assert ended.returncode == 0, ended.stderr + ended.stdout
     assert "tried again" not in ended.stdout and not (cell / "failed.json").exists()
     assert starts(cell) == 4 and starts(study.cell("plain")) == 1
@@ -157,7 +157,7 @@ def test_a_failing_cell_is_retried_and_named_and_a_cancelled_one_is_retried(clus
     wait_until(lambda: last_step(cell) > 0, "the first step")
     first = slurm.place_of(cell)
     slurm_does("scancel", job_id(cell))
-    ended = finish(runner, timeout=300)
+    ended = finish(runner, timeout=1200)
     assert ended.returncode == 1, ended.stderr
     assert re.search(r"plain, seed 0: .*index \d: CANCELLED; .*; it is tried again", ended.stdout)
     assert re.search(r"broken, seed 0: the loss .*; it is tried again", ended.stdout)
@@ -183,7 +183,7 @@ def test_a_runner_that_was_killed_finds_its_jobs_again_and_ctrl_c_leaves_them(cl
     interrupted = finish(second)
     assert interrupted.returncode == 130
     assert f"scancel --name={places[0].name}\n" in interrupted.stdout
-    ended = finish(study.start("--array_parallelism=1"), timeout=300)
+    ended = finish(study.start("--array_parallelism=1"), timeout=1200)
     assert ended.returncode == 0, ended.stderr
     assert [slurm.place_of(cell) for cell in study.cells] == places
     assert [starts(cell) for cell in study.cells] == [1, 1]

@@ -17,7 +17,7 @@ from arch_zoo.files import write_json_atomic, write_text_atomic
 from experiments import status
 from experiments.studies import states
 from experiments.studies.states import Locks, held_locks, read_study
-from tests.runs import ROOT, assert_one_line, many
+from tests.runs import ROOT, assert_one_line, heard_ctrl_c, many
 
 NOW = time.time() + 5
 RUN = {"seed": 0, "steps": 120, "batch_size": 4, "data": {"length": 32}}
@@ -263,12 +263,11 @@ def test_the_program_starts_light_and_ends_when_all_is_settled(tmp_path):
 
 def test_watching_ends_at_ctrl_c_without_a_word(tmp_path):
     half = write_study(tmp_path)
-    process = subprocess.Popen([sys.executable, "-m", "experiments.status", str(half), "--watch=0.1"], cwd=ROOT,
-                               text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               # A background job of a shell ignores Ctrl-C, and so does what it starts.
-                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    with heard_ctrl_c():
+        process = subprocess.Popen([sys.executable, "-m", "experiments.status", str(half), "--watch=0.1"], cwd=ROOT,
+                                   text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.readline() == "4 cells: 4 pending; nobody is working here\n"
     finish(cell(half))
     assert process.stdout.readline() == "4 cells: 1 done, 3 pending; nobody is working here\n"
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=20) == ("", "") and process.returncode == 0
+    assert process.communicate(timeout=120) == ("", "") and process.returncode == 0

@@ -12,7 +12,7 @@ from arch_zoo.files import cache_directory, read_json
 from experiments.studies import plan
 from experiments.studies.config import Arm, Claim, StudyConfig, differing_fields
 from experiments.studies.plan import ledger_text, make_plan
-from tests.runs import TINY, finish, start, write_corpus
+from tests.runs import TINY, TRAINING, finish, many, start, write_corpus
 
 FAMILIES = (Arm("encoder", {"model.architecture": "encoder_only", "objective": "masked_lm"}),
             Arm("decoder", {}),
@@ -151,11 +151,12 @@ def test_a_killed_study_goes_on_at_its_unfinished_cells_and_names_those_that_fai
     corpus, workdir, config = write_corpus(tmp_path / "text.txt"), tmp_path / "study", tmp_path / "tiny.py"
     changes = TINY | {"data.corpus": str(corpus), "data.cache_dir": str(cache_directory(None) / "test_runs")}
     config.write_text(CONFIG.format(base=changes))
-    command = ["-m", "experiments.study", f"--config={config}", f"--workdir={workdir}"]
+    flags = [f"--config={config}", f"--workdir={workdir}"]
+    command = ["-m", "experiments.study", *flags]
 
-    dry = finish(start([*command, "--dry_run"]))
-    assert dry.returncode == 0, dry.stderr
-    assert [line.split()[0] for line in dry.stdout.splitlines()] == ["arm", "plain", "broken"]
+    dry, = many([("experiments.study", [*flags, "--dry_run"])], TRAINING)
+    assert dry["code"] == 0, dry["err"]
+    assert [line.split()[0] for line in dry["out"].splitlines()] == ["arm", "plain", "broken"]
     assert not workdir.exists()
 
     study = start([*command, "--max_parallel=1"])
@@ -184,6 +185,6 @@ def test_a_killed_study_goes_on_at_its_unfinished_cells_and_names_those_that_fai
     assert "report: " in study.stdout and (workdir / "report.html").exists()
     assert "Traceback" not in study.stderr
 
-    other = finish(start([*command, "--seeds=3"]))
-    assert other.returncode == 1
-    assert "belongs to another config: seeds (2 there, 3 now)" in other.stderr
+    other, = many([("experiments.study", [*flags, "--seeds=3"])], TRAINING)
+    assert other["code"] == 1
+    assert "belongs to another config: seeds (2 there, 3 now)" in other["err"]

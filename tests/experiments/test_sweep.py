@@ -11,7 +11,7 @@ from experiments.program import call_in_file
 from experiments.studies.config import Arm, StudyConfig
 from experiments.studies.sweep_names import combination_names, short_ends, shown, told_apart
 from experiments.studies.sweeps import Hyper, factors, is_full_grid, make_study, parse_sweep
-from tests.runs import ROOT, assert_one_line, finish, many, start, tiny_flags, write_corpus
+from tests.runs import ROOT, TRAINING, VARIANTS, assert_one_line, finish, many, start, tiny_flags, write_corpus
 
 BASE = RunConfig(model=ModelConfig(position="rotary"))
 SWEEP = "experiments.sweep"
@@ -243,7 +243,7 @@ def mistakes(tmp_path_factory):
     commands = [(SWEEP, [*(a.replace("=D/", f"={directory}/") for a in arguments),
                          *([f"--workdir={workdir}"] if name != "no workdir" else [])])
                 for name, (arguments, _) in MISTAKES.items()]
-    ended = many(commands, preload=("arch_zoo.models", "arch_zoo.objectives"))
+    ended = many(commands, VARIANTS)
     assert not workdir.exists()
     return {name: {**process, "err": process["err"].replace(f"{directory}/", "D/")}
             for name, process in zip(MISTAKES, ended, strict=True)}
@@ -277,15 +277,14 @@ def test_a_dry_run_prints_cells_ledger_and_what_was_measured(tmp_path):
 
 @pytest.mark.slow
 def test_a_sweep_runs_as_a_study_and_goes_on(tmp_path):
-    command = ["-m", SWEEP, *small(tmp_path, steps=4), "--sweep=model.windows=[],[0,4]", "--seeds=1",
-               "--study.suffixes=4", "--study.pairs=4", "--study.context_tokens=0", "--study.fine_tuning.examples=20",
-               "--study.fine_tuning.test_examples=20", "--study.fine_tuning.epochs=1", "--study.fine_tuning.length=8"]
-    first = finish(start(command))
+    flags = [*small(tmp_path, steps=4), "--sweep=model.windows=[],[0,4]", "--seeds=1",
+             "--study.suffixes=4", "--study.pairs=4", "--study.context_tokens=0", "--study.fine_tuning.examples=20",
+             "--study.fine_tuning.test_examples=20", "--study.fine_tuning.epochs=1", "--study.fine_tuning.length=8"]
+    first = finish(start(["-m", SWEEP, *flags]))
     assert first.returncode == 0, first.stderr
     record = read_json(tmp_path / "study" / "study.json")
     assert [arm["overrides"] for arm in record["arms"]] == [{"model.windows": []}, {"model.windows": [0, 4]}]
     assert record["match"] == "steps" and "report: " in first.stdout
-    again = finish(start(command))
-    assert again.returncode == 0 and "2 of 2 cells are done already" in again.stdout
-    status, = many([("experiments.status", [str(tmp_path / "study")])])
+    again, status = many([(SWEEP, flags), ("experiments.status", [str(tmp_path / "study")])], TRAINING)
+    assert again["code"] == 0 and "2 of 2 cells are done already" in again["out"]
     assert "2 cells: 2 done" in status["out"] and "windows=[0,4]" in status["out"]

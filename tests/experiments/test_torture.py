@@ -59,7 +59,7 @@ def test_a_study_survives_kills_of_its_runners_and_cells(tmp_path):
                 "--retries=100"]
 
     calm, hunted = tmp_path / "calm", tmp_path / "hunted"
-    assert finish(start(command(calm)), timeout=900).returncode == 0
+    assert finish(start(command(calm)), timeout=1800).returncode == 0
     rng, runners, killed, finished_at = random.Random(0), [], {"runner": 0, "cell": 0}, {}
     while sum(killed.values()) < KILLS:
         runners = [runner for runner in runners if runner.poll() is None]
@@ -79,7 +79,7 @@ def test_a_study_survives_kills_of_its_runners_and_cells(tmp_path):
             break
     for runner in runners:
         runner.kill()
-    last = finish(start(command(hunted)), timeout=900)
+    last = finish(start(command(hunted)), timeout=1800)
     assert last.returncode == 0, last.stderr
     assert results(hunted) == results(calm)
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in finished_at.items())

@@ -23,7 +23,7 @@ from experiments.studies.one_cell import run_cell
 from experiments.studies.plan import make_plan, study_record
 from experiments.studies.queue import take
 from tests.evaluation.toy_text import documents
-from tests.runs import assert_one_line, many
+from tests.runs import TRAINING, assert_one_line, many
 from tests.toy import tiny_config
 
 RATES = (1e-3, 3e-3)
@@ -126,7 +126,7 @@ def test_flags_that_do_not_fit_are_one_line(tmp_path):
              ("--config.vectorize=seed",): "vectorize",
              ("--config.vectorize=learning_rate", "--learning_rates=1e-3,fast"): "optimizer.learning_rate"}
     ended = many([("experiments.train", ["--config=configs/base.py", f"--workdir={tmp_path / 'x'}", *flags])
-                  for flags in wrong])
+                  for flags in wrong], TRAINING)
     for message, one in zip(wrong.values(), ended, strict=True):
         assert_one_line(one, message)
     assert not (tmp_path / "x").exists()

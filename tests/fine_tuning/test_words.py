@@ -50,8 +50,9 @@ def test_the_loss_is_of_the_words_of_the_answers_alone(name):
     assert float(question.loss(parameters, {}, batch, train=False)) == pytest.approx(-right / tokens, rel=1e-4)
 
 
-@pytest.mark.parametrize(("name", "kind"), [*(("decoder_only", kind) for kind in Kind), ("encoder_decoder", Kind.PAIR),
-                                             ("prefix_decoder", Kind.SENTENCE)])
+@pytest.mark.parametrize(("name", "kind"), [
+    ("decoder_only", Kind.PAIR), ("decoder_only", Kind.SIMILARITY), ("decoder_only", Kind.CHOICE),
+    ("prefix_decoder", Kind.SENTENCE), ("encoder_decoder", Kind.PAIR)])
 def test_each_kind_can_be_learnt_in_words(name, kind):
     """By heart, from eight examples."""
     task = task_of(kind, 8)

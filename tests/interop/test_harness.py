@@ -278,7 +278,9 @@ def test_the_command(home):
 
     run = f"workdir={home / 'run'}"
     works, wrong = many([command(f"{run},length=8", "--batch_size", "4", "--output_path", str(home / "out")),
-                         command(f"{run},pll=original")], ("lm_eval.evaluator", "arch_zoo.interop.lm_eval_harness"))
+                         command(f"{run},pll=original")],
+                        ("lm_eval.evaluator", "arch_zoo.interop.lm_eval_harness",
+                         "tests.interop.harness_tasks:only_included"))
     assert works["code"] == 0 and "|my_perplexity|" in works["out"], works["err"]
     assert list((home / "out").rglob("results_*.json"))
     said = wrong["err"].splitlines()[-1]  # the harness's own log stands before it

@@ -24,7 +24,7 @@ SWITCHES = {
 
 
 def model_config(**changes) -> ModelConfig:
-    small = {"width": 16, "depth": 3, "heads": 4, "max_len": 32}
+    small = {"width": 16, "depth": 2, "heads": 4, "max_len": 32}
     return override(ModelConfig(), small | changes)
 
 
@@ -76,15 +76,19 @@ def random_parameters(config: ModelConfig):
 ONE_BY_ONE = (PROMPT, *[1] * (LENGTH - PROMPT))
 
 
-@pytest.mark.parametrize("architecture", ["decoder_only", "prefix_decoder", "encoder_decoder"])
-@pytest.mark.parametrize("position", POSITIONS.names())
+# A prefix decoder reads its prefix as a whole and goes on as a decoder does; two stacks have a memory, too.
+@pytest.mark.parametrize(("architecture", "position"), [
+    ("decoder_only", "rotary"), *((name, position) for name in ("prefix_decoder", "encoder_decoder")
+                                  for position in POSITIONS.names())])
 def test_cached_is_uncached_for_every_position_scheme(architecture, position):
     whole, pieces = read_both_ways(model_config(architecture=architecture, position=position), ONE_BY_ONE)
     np.testing.assert_allclose(pieces, whole, atol=2e-5)
 
 
-@pytest.mark.parametrize("architecture", ["decoder_only", "prefix_decoder", "encoder_decoder"])
-@pytest.mark.parametrize("switches", SWITCHES)
+# With a memory, which has what there is to attention; in one stack those that a prefix could be a matter of.
+@pytest.mark.parametrize(("architecture", "switches"), [
+    *(("encoder_decoder", switches) for switches in SWITCHES),
+    *(("prefix_decoder", switches) for switches in ("windows", "window", "grouped", "shared_blocks", "looped"))])
 def test_cached_is_uncached_for_every_switch(architecture, switches):
     config = model_config(architecture=architecture, position="rotary", **SWITCHES[switches])
     whole, pieces = read_both_ways(config, ONE_BY_ONE)

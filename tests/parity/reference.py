@@ -18,6 +18,7 @@ transformers = pytest.importorskip("transformers", reason="pip install 'arch_zoo
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 warnings.filterwarnings("ignore", module="transformers|torch")
+torch.set_num_threads(1)  # of small models; several would wait for each other beside another worker's
 
 TOLERANCE = 1e-5  # of a relative error
 LENGTHS = (11, 7)  # of the two rows; the second is padded

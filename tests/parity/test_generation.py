@@ -130,16 +130,16 @@ def imported(request, tmp_path_factory):
 def assert_greedy_is_theirs(pair: Pair) -> None:
     theirs, _ = pair.theirs(pair.prompts)
     assert pair.writer.write(pair.prompts, TOKENS) == [row for row, in theirs]
-    # One at a time: transformers penalises padding, too.
-    for prompt in pair.prompts[:3]:
+    # One at a time: transformers penalises padding, too. Seven and five tokens are one program.
+    for prompt in pair.prompts[1:3]:
         found = pair.writer.write([prompt], TOKENS, Sampling(repetition_penalty=1.4))
         assert found == pair.theirs([prompt], repetition_penalty=1.4)[0][0]
 
 
-def assert_beams_are_theirs(pair: Pair) -> list[int]:
+def assert_beams_are_theirs(pair: Pair, penalties=PENALTIES) -> list[int]:
     """The lengths of all hypotheses."""
     lengths = []
-    for penalty in PENALTIES:
+    for penalty in penalties:
         theirs, scores = pair.theirs(pair.prompts, num_beams=4, num_return_sequences=4, early_stopping="never",
                                      length_penalty=penalty, output_scores=True)
         search = BeamSearcher(pair.writer, BeamSearch(beam=4, length_penalty=penalty, normalise="length"))
@@ -156,7 +156,7 @@ def test_greedy_texts_are_the_references(imported):
 
 
 def test_beams_are_the_references(imported):
-    lengths = assert_beams_are_theirs(imported)
+    lengths = assert_beams_are_theirs(imported, PENALTIES[1:])  # all of them in models trained here, below
     assert min(lengths) < TOKENS  # some end
 
 

@@ -7,7 +7,7 @@ import socket
 import numpy as np
 import pytest
 
-from tests.runs import assert_one_line, final_state, finish, many, metrics_of, start, tiny_flags, train, write_corpus
+from tests.runs import TRAINING, assert_one_line, final_state, finish, many, metrics_of, start, tiny_flags, write_corpus
 
 CHANGES = {"model__residual_dropout": 0.1, "model__norm_bias": False, "model__attention_bias": False,
            "model__mlp_bias": False, "model__position": "none", "mesh": "fsdp:2", "steps": 12, "checkpoint_every": 6}
@@ -36,8 +36,8 @@ def corpus(tmp_path_factory):
 def alone(corpus, tmp_path_factory):
     """The directory of the run that one process trains on one device."""
     workdir = tmp_path_factory.mktemp("alone") / "run"
-    ended = train(tiny_flags(corpus, workdir, **CHANGES | {"mesh": ""}))
-    assert ended.returncode == 0, ended.stderr
+    ended, = many([("experiments.train", tiny_flags(corpus, workdir, **CHANGES | {"mesh": ""}))], TRAINING)
+    assert ended["code"] == 0, ended["err"]
     return workdir
 
 
@@ -62,9 +62,9 @@ def test_two_processes_train_what_one_does_and_one_goes_on_from_what_two_saved(c
     assert "step 5/12" in stopped[0].stderr and "step 5/12" not in stopped[1].stderr, "the first one tells"
     assert not (workdir / "result.json").exists()
     assert json.loads((workdir / "environment.json").read_text())["devices"] == 4
-    ended = train(tiny_flags(corpus, workdir, **CHANGES | {"mesh": ""}))
-    assert ended.returncode == 0, ended.stderr
-    assert re.search("resuming at step 10 of 12", ended.stderr)
+    ended, = many([("experiments.train", tiny_flags(corpus, workdir, **CHANGES | {"mesh": ""}))], TRAINING)
+    assert ended["code"] == 0, ended["err"]
+    assert re.search("resuming at step 10 of 12", ended["err"])
     assert_same_up_to_summation_order(workdir, alone)
 
 
@@ -81,7 +81,8 @@ WRONG = {"--processes=2": "several processes need --coordinator=HOST:PORT, --pro
 
 
 def test_flags_that_do_not_fit_are_one_line(tmp_path):
-    ended = many([("experiments.train", [f"--workdir={tmp_path / 'run'}", *flags.split()]) for flags in WRONG])
+    commands = [("experiments.train", [f"--workdir={tmp_path / 'run'}", *flags.split()]) for flags in WRONG]
+    ended = many(commands, TRAINING)
     for one, message in zip(ended, WRONG.values(), strict=True):
         assert_one_line(one, message, code=1)
     assert not (tmp_path / "run").exists()

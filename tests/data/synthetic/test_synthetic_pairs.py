@@ -84,11 +84,8 @@ def test_a_target_can_be_known_for_certain(tmp_path):
 
 def test_a_run_is_asked_its_own_test_pairs(tmp_path):
     name = "copy:pairs=300:longest=3:words=16"
-    flags = runs.tiny_flags(f"parallel:synthetic:{name}", tmp_path / "run", objective="translation", steps=4,
-                            model__architecture="encoder_decoder", data__tokenizer__vocab_size=320,
-                            data__tokenizer__sentinels=8)
-    done = runs.train(flags)
-    assert done.returncode == 0, done.stderr
+    runs.trained(f"parallel:synthetic:{name}", tmp_path / "run", objective="translation", steps=4,
+                 model__architecture="encoder_decoder", data__tokenizer__vocab_size=320, data__tokenizer__sentinels=8)
     outcome = ExactMatch(max_tokens=8).run(Subject.of(open_run(tmp_path / "run")))
     assert [(one["doc"]["source"], one["target"]) for one in outcome.samples] == pairs_of(name)["test"]
     right = [one["resps"][0] == one["target"] for one in outcome.samples]
