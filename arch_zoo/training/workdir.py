@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 import jax
@@ -22,7 +22,7 @@ from arch_zoo.errors import UserError
 from arch_zoo.files import read_json, write_json_atomic, write_text_atomic
 from arch_zoo.machine import usable_cores
 from arch_zoo.registry import did_you_mean
-from arch_zoo.settings import Settings, to_dict
+from arch_zoo.settings import Settings, from_dict, to_dict
 from arch_zoo.settings_view import difference
 from arch_zoo.training.layout import CONFIG_FILE, ENVIRONMENT_FILE, LOCK_FILE, METRICS_FILE, TOKENIZER
 from arch_zoo.training.starting import PARAMETERS
@@ -68,7 +68,8 @@ def check_config(workdir: pathlib.Path, config: Settings) -> None:
     path = workdir / CONFIG_FILE
     if not path.exists():
         return
-    differing = [(field, values) for field, values in sorted(difference(read_json(path), config).items())
+    there = _read_config(path, type(config))
+    differing = [(field, values) for field, values in sorted(difference(there, config).items())
                  if field.partition(".")[0] not in _HOW_IT_IS_SPREAD]
     if (workdir / PARAMETERS).exists() and not (workdir / METRICS_FILE).exists():
         # It was given parameters and nothing more: how to train them is free, what they are is not.
@@ -77,6 +78,18 @@ def check_config(workdir: pathlib.Path, config: Settings) -> None:
         shown = ", ".join(f"{p} ({_short(there)} there, {_short(now)} now)" for p, (there, now) in differing[:5])
         more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
         raise UserError(f"{workdir}: this directory belongs to another config: {shown}{more}; use another --workdir")
+
+
+def _read_config(path: pathlib.Path, kind: type[Settings]) -> Settings | Mapping[str, Any]:
+    """A config that is there: fields that came later have their defaults, which are what was done before them.
+
+    The bare values where fields that it has are no more.
+    """
+    values = read_json(path)
+    try:
+        return from_dict(kind, values)
+    except UserError:
+        return values
 
 
 def _short(value: Any) -> str:
@@ -132,8 +145,6 @@ def write_parameters(workdir: pathlib.Path, parameters: Any) -> None:
 
 def load_config(workdir: pathlib.Path) -> RunConfig:
     """The config of a run's directory."""
-    from arch_zoo.settings import from_dict
-
     if not (workdir / CONFIG_FILE).is_file():
         siblings = [str(path.parent) for path in workdir.parent.glob(f"*/{CONFIG_FILE}")]
         raise UserError(f"{workdir}: not the directory of a run: it has no {CONFIG_FILE}."
