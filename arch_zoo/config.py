@@ -114,8 +114,7 @@ class ModelConfig(Settings):
     logits_bias: bool = setting(False, "a bias for every entry of the vocabulary")
     scale_logits: bool = setting(False, "divide what the output projection reads by the root of width (T5)")
     pooler: bool = setting(False, "dense and tanh on the first token's state, for sentence-level heads (BERT)")
-    sentence_classes: int = setting(0, "classes of a sentence-level head on the pooler (next sentence: 2); 0: none",
-                                    low=0)
+    sentence_classes: int = setting(0, "classes of a head on the pooler (next sentence: 2); 0: none", low=0)
     discriminator: bool = setting(False, "dense, activation and one number at each position: was it replaced (ELECTRA)")
     future_heads: int = setting(0, "blocks after the stack, each of which predicts one token further ahead "
                                    "(objective=multi_token); 0: none", low=0)
@@ -131,10 +130,8 @@ class ModelConfig(Settings):
     scan: bool = setting(False, "run the stack as a loop: compiles faster, on CPU runs slower; same parameters")
     scan_unroll: int = setting(1, "scan: blocks in one turn of the loop", low=1)
     remat: bool = setting(False, "recompute each block in the backward pass: less memory, more time")
-    remat_keeps: Literal["nothing", "products"] = setting("nothing", "remat: what is not computed again; products of "
-                                                                     "the projections, or nothing")
-    attention_kernel: Any = setting("auto", "what computes attention; no kernel changes what is computed",
-                                    variant=KERNELS)
+    remat_keeps: Literal["nothing", "products"] = setting("nothing", "remat: what is not computed again")
+    attention_kernel: Any = setting("auto", "how attention is computed, never what", variant=KERNELS)
 
     def check(self) -> None:
         if self.head_dim is None and self.width % self.heads:
@@ -155,11 +152,6 @@ class ModelConfig(Settings):
         if not self.first_norm and (self.placement == "post" or self.share_blocks or self.share_stacks):
             raise FieldError("first_norm", "only an unshared block that begins with a norm can go without: use "
                                            "placement other than post, and neither share_blocks nor share_stacks")
-
-    @property
-    def plain(self) -> "ModelConfig":
-        """The same model as the shortest program: for shapes, initial parameters and counting what it computes."""
-        return self.replace(scan=True, scan_unroll=1, remat=False, attention_kernel=KERNELS.get("einsum")())
 
     @property
     def size_of_head(self) -> int:

@@ -104,10 +104,13 @@ def measure(benchmark: Benchmark, platform: str) -> dict:
         command = [sys.executable, "-m", f"benchmarks.{benchmark.module}", *benchmark.flags,
                    *(benchmark.on_gpu if platform == "gpu" else ()), *(benchmark.quick if QUICK.value else ()),
                    f"--out={out}"]
-        ended = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        print(ended.stdout, flush=True)
-        if ended.returncode or not out.exists():
-            return {"failure": (ended.stdout.strip().splitlines() or ["it said nothing"])[-1]}
+        last = "it said nothing"
+        with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                last = line.strip() or last
+        if process.returncode or not out.exists():
+            return {"failure": last}
         markdown = out.read_text().replace(f" --out={out}", "")
         return {"markdown": markdown, "seconds": time.monotonic() - began,
                 "numbers": json.loads(out.with_suffix(".json").read_text().replace(f" --out={out}", ""))}

@@ -52,7 +52,7 @@ class Variant:
 
 VARIANTS = (
     Variant("causal, one text a row", packed=False),
-    Variant("causal, packed", ),
+    Variant("causal, packed"),
     Variant("causal, packed, grouped heads", groups=4),
     Variant("causal, a window, one text a row", packed=False, window=256),
     Variant("causal, a window, packed", window=256),
@@ -105,8 +105,9 @@ def measured(variant: Variant, kernels: list[Kernel], seen: Seen, timed: bool) -
     """{kernel: (largest difference from einsum as a share of einsum's largest value, seconds or nan)}."""
     keys = jax.random.split(jax.random.key(0), 4)
     shape = (BATCH.value, LENGTH.value, HEADS.value, HEAD_DIM.value)
-    q, k, v = (jax.random.normal(key, (*shape[:2], heads, shape[3]), variant.dtype)
-               for key, heads in zip(keys, (HEADS.value, *(2 * (HEADS.value // variant.groups,))), strict=False))
+    of_keys = (*shape[:2], HEADS.value // variant.groups, HEAD_DIM.value)
+    q, k, v = (jax.random.normal(key, size, variant.dtype)
+               for key, size in zip(keys[:3], (shape, of_keys, of_keys), strict=True))
     bias = jax.random.normal(keys[3], (1, HEADS.value, LENGTH.value, LENGTH.value)) if variant.bias else None
     programs = {kernel: gradients(kernel, variant) for kernel in (Einsum(), *kernels)}
     results = {kernel: jax.block_until_ready(program(q, k, v, bias, seen)) for kernel, program in programs.items()}

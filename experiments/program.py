@@ -35,12 +35,13 @@ def run(main: Callable[..., int | None], about: str, config_class: type[Settings
     defaults. `aliases` maps a short flag to such a path: {"match": "match"} makes `--match=x` mean `--config.match=x`,
     and `--match.a=x` mean `--config.match.a=x`. `load` makes the config from what `load_config` is given. `beside`: the
     settings that are no part of the config and that `load` also makes, by the first part of their paths; aliases lead
-    to them. `turn`: what a person can change where memory runs out. `before` is called as soon as flags are read.
+    to them. `turn`: what a person can change where memory runs out. `before` is called as soon as flags are
+    read, and those of its module are the program's, too.
     """
     try:
         source, overrides, rest = _split(sys.argv[1:], aliases or {})
         if any(argument in ("--help", "-h", "-help", "--helpfull", "--helpshort") for argument in rest):
-            sys.exit(_guarded(print, _help(about, config_class, source, aliases or {}, beside or {})))
+            sys.exit(_guarded(print, _help(about, config_class, source, aliases or {}, beside or {}, before)))
         remaining = flags.FLAGS([sys.argv[0], *rest])[1:]
         _show_progress()
         before()
@@ -219,9 +220,9 @@ def call_in_file(flag: str, source: str, function: str, *given: Any) -> Any:
 
 
 def _help(about: str, config_class: type[Settings] | None, source: str | None, aliases: dict[str, str],
-          beside: dict[str, type[Settings]]) -> str:
+          beside: dict[str, type[Settings]], before: Callable[[], None]) -> str:
     lines = [about.strip(), "", "Flags:"]
-    for flag in _own_flags():
+    for flag in _own_flags() + flags.FLAGS.get_key_flags_for_module(before.__module__):
         lines.append(f"  --{flag.name}={flag.default if flag.default is not None else ''}\n        {flag.help}")
     if config_class is not None:
         lines.append("  --config=FILE[:ARGUMENT]\n        a Python file with get_config(), see configs/; or a run's "
@@ -244,7 +245,5 @@ def _meaning(path: str, beside: dict[str, type[Settings]]) -> str:
 
 
 def _own_flags() -> list:
-    """The program's flags, and that of its environment where it has one."""
     of = flags.FLAGS.get_key_flags_for_module
-    environment = sys.modules.get("experiments.environment")
-    return (of(sys.argv[0]) or of(sys.modules["__main__"])) + (of(environment) if environment else [])
+    return of(sys.argv[0]) or of(sys.modules["__main__"])

@@ -8,6 +8,7 @@ import jax
 from arch_zoo.config import RunConfig
 from arch_zoo.data.tokenizers import Vocabulary
 from arch_zoo.flops import BACKWARD, count_flops
+from arch_zoo.models.abstract import plain
 from arch_zoo.tensor_files import flatten_tree
 from arch_zoo.training.batches import example_batch
 
@@ -69,8 +70,7 @@ def _model(config: RunConfig, vocab_size: int):
 
 
 def _abstract_parameters(config: RunConfig, vocab_size: int, vocabulary: Vocabulary):
-    # As a loop the stack traces in no time, and the tree is the same.
-    model = _model(config.replace(model=config.model.plain), vocab_size)
+    model = _model(config.replace(model=plain(config.model)), vocab_size)
     initialise = functools.partial(model.init, train=False)
     visibility = config.model.architecture.visibility
     batch = example_batch(config, vocabulary)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from arch_zoo.config import ModelConfig
+from arch_zoo.models.abstract import plain
 from arch_zoo.settings_view import flatten
 
 # How a model starts, is trained and is run.
@@ -22,11 +23,10 @@ def what_is_computed(model: ModelConfig) -> dict[str, Any]:
 
     Two models with equal results here, and equal parameters, are one function.
     """
-    c = resolved(model)
+    c = resolved(plain(model))
     longest = max(c.depth, c.encoder_depth)
     c = c.replace(windows=tuple(c.windows[i % len(c.windows)] for i in range(longest)) if any(c.windows) else ())
-    flat = {path: value for path, value in flatten(c).items() if path not in _NO_FUNCTION
-            and not path.startswith("attention_kernel.")}
+    flat = {path: value for path, value in flatten(c).items() if path not in _NO_FUNCTION}
     one_stack = c.architecture.stacks == 1
     idle = {"max_len": not c.position.needs_max_len, "norm_bias": c.norm == "rms_norm", "encoder_depth": one_stack,
             "embedding_projection": c.embedding_dim is None, "share_stacks": one_stack}

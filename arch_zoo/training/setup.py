@@ -14,6 +14,7 @@ from arch_zoo.config import RunConfig
 from arch_zoo.data.prepare import Data
 from arch_zoo.errors import UserError
 from arch_zoo.layers.visibility import Visibility
+from arch_zoo.models.abstract import plain
 from arch_zoo.training.batches import Batches, evaluation_batches, training_batches
 from arch_zoo.training.optimizers import make_optimizer
 from arch_zoo.training.state import TrainState, initialise
@@ -38,7 +39,7 @@ def build_model(config: RunConfig, vocab_size: int) -> nn.Module:
 
 def drawing_model(config: RunConfig, vocab_size: int) -> nn.Module:
     """The same parameters as `build_model`'s at a seed, from a program that does not grow with depth."""
-    return build_model(config.replace(model=config.model.plain), vocab_size)
+    return build_model(config.replace(model=plain(config.model)), vocab_size)
 
 
 @dataclasses.dataclass
