@@ -11,6 +11,7 @@ from arch_zoo.layers.initializers import kernel_initializer
 from arch_zoo.layers.kernels.base import Asked
 from arch_zoo.layers.norms import RMSNorm
 from arch_zoo.layers.placement import several_devices_a_row
+from arch_zoo.layers.products import Dense
 from arch_zoo.layers.visibility import Seen
 
 
@@ -39,8 +40,8 @@ class Attention(nn.Module):
         c = self.config
 
         def project(name, x, heads):
-            return nn.DenseGeneral((heads, c.size_of_head), use_bias=c.attention_bias, dtype=x.dtype, name=name,
-                                   kernel_init=kernel_initializer(c))(x)
+            return Dense((heads, c.size_of_head), use_bias=c.attention_bias, dtype=x.dtype, name=name,
+                         kernel_init=kernel_initializer(c))(x)
 
         q_bqhd = project("query", x_q, c.heads)
         if c.qk_norm:
@@ -66,8 +67,8 @@ class Attention(nn.Module):
         drop = (lambda p: dropout(p, example_ids_b, train=train)) if train and c.attention_dropout else None
         kernel = c.attention_kernel.chosen(self._asked(q_bqhd, k_bkgd, seen, bias_bhqk, train))
         out_bqhd = kernel(q_bqhd, k_bkgd, v_bkgd, seen, bias_bhqk, scale=scale, drop=drop)
-        return nn.DenseGeneral(c.width, axis=(-2, -1), use_bias=c.attention_bias, dtype=x_q.dtype, name="out",
-                               kernel_init=kernel_initializer(c, residual_branches=self.residual_branches))(out_bqhd)
+        return Dense(c.width, axis=(-2, -1), use_bias=c.attention_bias, dtype=x_q.dtype, name="out",
+                     kernel_init=kernel_initializer(c, residual_branches=self.residual_branches))(out_bqhd)
 
     def _asked(self, q_bqhd: jax.Array, k_bkgd: jax.Array, seen: Seen, bias_bhqk: jax.Array | None,
                train: bool) -> Asked:

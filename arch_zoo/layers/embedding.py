@@ -11,6 +11,7 @@ from arch_zoo.layers.dropout import Dropout
 from arch_zoo.layers.initializers import embedding_initializer, kernel_initializer
 from arch_zoo.layers.norms import make_norm
 from arch_zoo.layers.placement import gathered
+from arch_zoo.layers.products import Dense
 
 
 class Embedding(nn.Module):
@@ -43,7 +44,7 @@ class Entry(nn.Module):
         c = self.config
         project_tokens = c.embedding_dim is not None and c.embedding_projection == "tokens"
         if project_tokens:
-            x_btd = nn.Dense(c.width, use_bias=False, kernel_init=kernel_initializer(c), name="projection")(x_btd)
+            x_btd = Dense(c.width, use_bias=False, kernel_init=kernel_initializer(c), name="projection")(x_btd)
         if c.scale_embeddings:
             x_btd *= math.sqrt(x_btd.shape[-1])
         offset_btd = c.position.embed(self.param, positions_bt, x_btd.shape[-1], c.max_len)
@@ -56,5 +57,5 @@ class Entry(nn.Module):
             x_btd = make_norm(c, "norm")(x_btd)
         x_btd = Dropout(c.embedding_dropout, name="dropout")(x_btd.astype(dtype), example_ids_b, train=train)
         if project and c.embedding_dim is not None and not project_tokens:
-            x_btd = nn.Dense(c.width, dtype=dtype, kernel_init=kernel_initializer(c), name="projection")(x_btd)
+            x_btd = Dense(c.width, dtype=dtype, kernel_init=kernel_initializer(c), name="projection")(x_btd)
         return x_btd

@@ -8,6 +8,7 @@ import jax
 from arch_zoo.config import ModelConfig
 from arch_zoo.layers.dropout import Dropout
 from arch_zoo.layers.initializers import kernel_initializer
+from arch_zoo.layers.products import Dense
 
 ACTIVATIONS = {
     "relu": jax.nn.relu,
@@ -28,7 +29,7 @@ class FeedForward(nn.Module):
     @nn.compact
     def __call__(self, x_btd: jax.Array, *, example_ids_b: jax.Array, train: bool) -> jax.Array:
         c = self.config
-        dense = functools.partial(nn.Dense, use_bias=c.mlp_bias, dtype=x_btd.dtype)
+        dense = functools.partial(Dense, use_bias=c.mlp_bias, dtype=x_btd.dtype)
         x_btm = dense(c.size_of_mlp, kernel_init=kernel_initializer(c), name="up")(x_btd)
         if c.gated:
             gate_btm = dense(c.size_of_mlp, kernel_init=kernel_initializer(c), name="gate")(x_btd)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from arch_zoo.config import ModelConfig
 from arch_zoo.layers.initializers import kernel_initializer
+from arch_zoo.layers.products import Dense
 from arch_zoo.layers.stack import Stack
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.models.architecture import Batch
@@ -38,7 +39,7 @@ class Generator(nn.Module):
         """Logits [b, n, v] at the loss positions."""
         c, s = self.config, batch.stream
         if c.embedding_dim is not None:
-            x_btd = nn.Dense(c.width, dtype=x_btd.dtype, kernel_init=kernel_initializer(c), name="projection")(x_btd)
+            x_btd = Dense(c.width, dtype=x_btd.dtype, kernel_init=kernel_initializer(c), name="projection")(x_btd)
         hidden_btd = Stack(c, c.depth, name="stack")(x_btd, visibility, s.segment_ids, s.positions, s.prefix,
                                                      batch.example_ids, one_segment=batch.one_segment, train=train)
         head = VocabularyHead(c, self.vocab_size, name="head")

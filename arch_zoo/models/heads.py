@@ -10,6 +10,7 @@ from arch_zoo.layers.cross_entropy import projected_cross_entropy
 from arch_zoo.layers.feed_forward import ACTIVATIONS
 from arch_zoo.layers.initializers import kernel_initializer
 from arch_zoo.layers.norms import make_norm
+from arch_zoo.layers.products import Dense
 
 
 @struct.dataclass
@@ -48,8 +49,8 @@ class VocabularyHead(nn.Module):
             hidden = _transform(c, c.size_of_embedding, hidden)
             hidden = make_norm(c, "transform_norm")(hidden)
         elif c.embedding_dim is not None:
-            hidden = nn.Dense(c.embedding_dim, use_bias=False, dtype=hidden.dtype, kernel_init=kernel_initializer(c),
-                              name="projection")(hidden)
+            hidden = Dense(c.embedding_dim, use_bias=False, dtype=hidden.dtype, kernel_init=kernel_initializer(c),
+                           name="projection")(hidden)
         if c.scale_logits:
             hidden *= c.width**-0.5
         if not c.tied_embeddings:
@@ -69,12 +70,12 @@ class SentenceHead(nn.Module):
         """(pooled state [b, width], logits [b, sentence_classes] in float32 or None)."""
         c = self.config
         first_bd = hidden_btd[:, 0]
-        pooled_bd = jnp.tanh(nn.Dense(c.width, dtype=first_bd.dtype, kernel_init=kernel_initializer(c),
-                                      name="pooler")(first_bd))
+        pooled_bd = jnp.tanh(Dense(c.width, dtype=first_bd.dtype, kernel_init=kernel_initializer(c),
+                                   name="pooler")(first_bd))
         if not c.sentence_classes:
             return pooled_bd, None
-        return pooled_bd, nn.Dense(c.sentence_classes, kernel_init=kernel_initializer(c), dtype=jnp.float32,
-                                   name="classes")(pooled_bd)
+        return pooled_bd, Dense(c.sentence_classes, kernel_init=kernel_initializer(c), dtype=jnp.float32,
+                                name="classes")(pooled_bd)
 
 
 class Discriminator(nn.Module):
@@ -86,14 +87,14 @@ class Discriminator(nn.Module):
     def __call__(self, hidden_btd: jax.Array) -> jax.Array:
         """Logits [b, t] in float32."""
         hidden_btd = _transform(self.config, self.config.width, hidden_btd)
-        return nn.Dense(1, kernel_init=kernel_initializer(self.config), dtype=jnp.float32,
-                        name="replaced")(hidden_btd)[..., 0]
+        return Dense(1, kernel_init=kernel_initializer(self.config), dtype=jnp.float32,
+                     name="replaced")(hidden_btd)[..., 0]
 
 
 def _transform(config: ModelConfig, size: int, hidden: jax.Array) -> jax.Array:
     """Dense and activation, as in the feed-forward sublayer."""
-    dense = nn.Dense(size, use_bias=config.mlp_bias, dtype=hidden.dtype, kernel_init=kernel_initializer(config),
-                     name="transform")
+    dense = Dense(size, use_bias=config.mlp_bias, dtype=hidden.dtype, kernel_init=kernel_initializer(config),
+                  name="transform")
     return ACTIVATIONS[config.activation](dense(hidden))
 
 
