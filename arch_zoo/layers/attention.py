@@ -9,6 +9,7 @@ from arch_zoo.layers.cache import kept
 from arch_zoo.layers.dropout import Dropout
 from arch_zoo.layers.initializers import kernel_initializer
 from arch_zoo.layers.kernels.base import Asked
+from arch_zoo.layers.module import Module
 from arch_zoo.layers.norms import RMSNorm
 from arch_zoo.layers.placement import several_devices_a_row
 from arch_zoo.layers.products import Dense
@@ -24,7 +25,7 @@ class Places:
     first: jax.Array | int = 0  # index of the first query among the keys
 
 
-class Attention(nn.Module):
+class Attention(Module):
     """Multi-head attention from `x_q` to `x_kv`; self-attention is the case in which they are the same stream."""
 
     config: ModelConfig
@@ -67,7 +68,7 @@ class Attention(nn.Module):
         drop = (lambda p: dropout(p, example_ids_b, train=train)) if train and c.attention_dropout else None
         kernel = c.attention_kernel.chosen(self._asked(q_bqhd, k_bkgd, seen, bias_bhqk, train))
         out_bqhd = kernel(q_bqhd, k_bkgd, v_bkgd, seen, bias_bhqk, scale=scale, drop=drop)
-        return Dense(c.width, axis=(-2, -1), use_bias=c.attention_bias, dtype=x_q.dtype, name="out",
+        return Dense(c.width, axes=2, use_bias=c.attention_bias, dtype=x_q.dtype, name="out",
                      kernel_init=kernel_initializer(c, residual_branches=self.residual_branches))(out_bqhd)
 
     def _asked(self, q_bqhd: jax.Array, k_bkgd: jax.Array, seen: Seen, bias_bhqk: jax.Array | None,

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 from arch_zoo.config import ModelConfig
 from arch_zoo.layers.dropout import Dropout
 from arch_zoo.layers.initializers import embedding_initializer, kernel_initializer
+from arch_zoo.layers.module import Module
 from arch_zoo.layers.norms import make_norm
 from arch_zoo.layers.placement import gathered
 from arch_zoo.layers.products import Dense
 
 
-class Embedding(nn.Module):
+class Embedding(Module):
     """The table of token embeddings, of which a model has one; it also serves a tied head."""
 
     config: ModelConfig
@@ -29,7 +30,7 @@ class Embedding(nn.Module):
         return self.perturb(stream, gathered(self.table_vd)[tokens_bt])
 
 
-class Entry(nn.Module):
+class Entry(Module):
     """From token embeddings to the residual stream: positions, token types, norm, dropout, projection to `width`.
 
     Each stream has its own, as in BART: the positions of a source and of a target are learned apart.

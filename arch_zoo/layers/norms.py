@@ -5,9 +5,10 @@ import jax
 import jax.numpy as jnp
 
 from arch_zoo.config import ModelConfig
+from arch_zoo.layers.module import Module
 
 
-class RMSNorm(nn.Module):
+class RMSNorm(Module):
     """x / rms(x) · scale over the last axis (Zhang & Sennrich 2019)."""
 
     epsilon: float
@@ -20,7 +21,7 @@ class RMSNorm(nn.Module):
         return (y * scale_d).astype(x.dtype)
 
 
-class LayerNorm(nn.Module):
+class LayerNorm(Module):
     """(x − mean) / std · scale + bias over the last axis (Ba et al. 2016)."""
 
     epsilon: float

@@ -1,28 +1,41 @@
 """How projections multiply activations by weights."""
 
-import functools
 import math
-from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+
+from arch_zoo.layers.module import Module
 
 
-def by_rows(x: jax.Array, kernel: jax.Array, dimension_numbers: Any, **keywords: Any) -> jax.Array:
-    """`jax.lax.dot_general` of activations [..., k] and a kernel [k, ...], k of one or several axes: as one matrix
-    product, all positions of all rows below each other.
+class Dense(Module):
+    """x · kernel + bias over the last `axes` axes of x, into one axis of `features` or several.
 
-    The numbers are the same. But where batch and position are axes of their own, XLA's CPU backend turns activations
-    over in memory before it makes the kernel's gradient, and takes twice the time for it (benchmarks/NOTES.md).
+    One matrix product, all positions of all rows below each other: where batch and position are axes of their own,
+    XLA's CPU backend turns activations over in memory before it makes the kernel's gradient, and takes twice the time
+    for it (benchmarks/NOTES.md).
     """
-    (contracted, leading), batch = dimension_numbers
-    n = len(contracted)
-    if batch != ((), ()) or tuple(contracted) != tuple(range(x.ndim - n, x.ndim)) or tuple(leading) != tuple(range(n)):
-        raise ValueError(f"by_rows multiplies last axes of x by first ones of the kernel, not {dimension_numbers}")
-    k = math.prod(kernel.shape[:n])
-    rows = jax.lax.dot_general(x.reshape(-1, k), kernel.reshape(k, -1), (((1,), (0,)), ((), ())), **keywords)
-    return rows.reshape(*x.shape[:x.ndim - n], *kernel.shape[n:])
 
+    features: int | tuple[int, ...]
+    kernel_init: nn.initializers.Initializer
+    axes: int = 1
+    use_bias: bool = True
+    dtype: jnp.dtype | None = None  # in which it computes; none: that of x and the kernel together
 
-# Flax's dense layer, over one axis or several, as every model here has it.
-Dense = functools.partial(nn.DenseGeneral, dot_general=by_rows)
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        features = self.features if isinstance(self.features, tuple) else (self.features,)
+        into = x.shape[-self.axes:]
+        rows, columns = math.prod(into), math.prod(features)
+
+        def draw(key, shape):  # fans are those of the product, whatever the axes
+            return self.kernel_init(key, (rows, columns), jnp.float32).reshape(shape)
+
+        kernel = self.param("kernel", draw, into + features)
+        dtype = self.dtype or jnp.result_type(x, kernel)
+        y = x.astype(dtype).reshape(-1, rows) @ kernel.astype(dtype).reshape(rows, columns)
+        y = y.reshape(*x.shape[:-self.axes], *features)
+        if self.use_bias:
+            y += self.param("bias", nn.initializers.zeros, features).astype(dtype)
+        return y

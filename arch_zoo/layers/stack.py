@@ -11,6 +11,7 @@ from arch_zoo.config import ModelConfig
 from arch_zoo.layers.attention import Places
 from arch_zoo.layers.block import Block, Memory, Surroundings
 from arch_zoo.layers.cache import PAST, Cache
+from arch_zoo.layers.module import Module
 from arch_zoo.layers.norms import make_norm
 from arch_zoo.layers.placement import kept_with_rows
 from arch_zoo.layers.visibility import Seen, Visibility, seen_self
@@ -19,7 +20,7 @@ from arch_zoo.layers.visibility import Seen, Visibility, seen_self
 KEPT = {"nothing": None, "products": jax.checkpoint_policies.dots_with_no_batch_dims_saveable}
 
 
-class Stack(nn.Module):
+class Stack(Module):
     """`depth` blocks under one visibility, with the position scheme's bias, and a final norm where placement needs it.
 
     The blocks' parameters are stacked along a leading axis `l`, of length 1 where all share them. Whether the blocks

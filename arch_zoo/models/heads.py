@@ -9,6 +9,7 @@ from arch_zoo.config import ModelConfig
 from arch_zoo.layers.cross_entropy import projected_cross_entropy
 from arch_zoo.layers.feed_forward import ACTIVATIONS
 from arch_zoo.layers.initializers import kernel_initializer
+from arch_zoo.layers.module import Module
 from arch_zoo.layers.norms import make_norm
 from arch_zoo.layers.products import Dense
 
@@ -35,7 +36,7 @@ class Projection:
                                        targets.reshape(-1), weights.reshape(-1), smoothing)
 
 
-class VocabularyHead(nn.Module):
+class VocabularyHead(Module):
     """From hidden states to logits over the vocabulary, by the embedding table where the config ties them."""
 
     config: ModelConfig
