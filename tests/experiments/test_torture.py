@@ -12,7 +12,7 @@ from arch_zoo.files import cache_directory, read_json
 from experiments.studies.layout import LOG_FILE
 from tests.runs import TINY, finish, start, write_corpus
 
-KILLS = int(os.environ.get("ARCH_ZOO_KILLS", "6"))
+KILLS = int(os.environ.get("ARCH_ZOO_KILLS", "3"))
 CONFIG = """
 from arch_zoo.config import *
 from arch_zoo.settings import override

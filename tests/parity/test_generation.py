@@ -198,4 +198,4 @@ def trained(request, tmp_path_factory):
 def test_texts_of_a_model_trained_here_are_the_references(trained):
     assert_greedy_is_theirs(trained)
     assert len(set(assert_beams_are_theirs(trained))) > 1
-    assert len({tuple(text) for text in trained.writer.write(trained.prompts, TOKENS)}) > 3  # no noise
+    assert len({tuple(text) for text in trained.writer.write(trained.prompts, TOKENS)}) > 2  # no noise
