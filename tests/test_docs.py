@@ -23,9 +23,9 @@ from tests.xla import QUICK_TO_COMPILE
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 SHORTER = {"experiments.train": ["--config.steps=2"],
+           # Without fine-tuning, and sweeps with one metric: with all of them they are in tests/experiments.
            "experiments.study": ["--config.base.steps=2", "--seeds=1", "--config.suffixes=2", "--config.pairs=2",
-                                 "--config.fine_tuning.examples=16", "--config.fine_tuning.test_examples=16"],
-           # One metric: a sweep with all of them is in tests/experiments/test_sweep.py.
+                                 "--config.metrics=bits_per_byte,minimal_pairs"],
            "experiments.sweep": ["--config.steps=2", "--seeds=1", "--study.suffixes=2",
                                  "--study.metrics=bits_per_byte"],
            "experiments.fine_tune": ["--seeds=1", "--epochs=1", "--examples=32", "--test_examples=8"],
