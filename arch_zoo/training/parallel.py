@@ -78,8 +78,12 @@ class Parallel:
     def make_state(self, make: Callable[..., Any], batch: Any, *arguments: Any) -> Any:
         """`make(batch, …)`, of which only the shape of the batch matters; no device ever holds more than its part."""
         nothing = jax.tree.map(np.zeros_like, batch)  # processes have different rows, and run the same program
-        where = self.shardings(jax.eval_shape(make, nothing, *arguments))
-        return jax.jit(make, out_shardings=where)(nothing, *arguments)
+
+        def placed(batch, *arguments):
+            state = make(batch, *arguments)
+            return jax.lax.with_sharding_constraint(state, self.shardings(state))
+
+        return jax.jit(placed)(nothing, *arguments)
 
     def place_state(self, state: Any) -> Any:
         """A state, or its parameters, on the devices."""

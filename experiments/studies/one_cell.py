@@ -35,16 +35,11 @@ def run_cell(workdir: pathlib.Path) -> None:
     """The whole cell, in a claimed directory."""
     if (workdir / RESULT_FILE).exists():
         return
-    import jax
-
     from arch_zoo.config import EvaluationConfig
     from arch_zoo.data.prepare import prepare_data
-    from arch_zoo.evaluation.samples import sample
-    from arch_zoo.training.checkpoints import Checkpoints
-    from arch_zoo.training.setup import Setup
     from arch_zoo.training.workdir import claim
     from experiments.studies.cells import resolved
-    from experiments.studies.metrics import Evaluated, groups, measure
+    from experiments.studies.metrics import groups
 
     began = time.monotonic()
     cell = read_json(workdir / CELL_FILE)
@@ -59,19 +54,31 @@ def run_cell(workdir: pathlib.Path) -> None:
                 raise
             write_json_atomic(workdir / RESULT_FILE, {"evaluation_loss": None, "problem": str(error)})
             return
-        setup = Setup.of(config, data)
-        abstract = jax.eval_shape(setup.initial_state, setup.train.batch_at(0))
-        checkpoints = Checkpoints(workdir / "checkpoints")
-        state, _ = checkpoints.restore(config.steps, abstract)
-        checkpoints.close()
-        run = Evaluated(setup, state.parameters, evaluation)
-        metrics = {}
-        for name in groups(evaluation):
-            logging.info("measuring %s", name)
-            metrics |= _once(workdir / "shared_metrics" / f"{name}.json", lambda name=name: measure(name, run))
-        samples = [sample(setup, state.parameters)] if metrics else []
+        metrics, samples = _measured(workdir, config, data, evaluation) if groups(evaluation) else ({}, [])
         write_json_atomic(workdir / RESULT_FILE, {**training, "seconds": time.monotonic() - began, "metrics": metrics,
                                                   "samples": samples})
+
+
+def _measured(workdir: pathlib.Path, config, data, evaluation) -> tuple[dict, list]:
+    """(the shared metrics, samples) of the trained parameters."""
+    import jax
+
+    from arch_zoo.evaluation.samples import sample
+    from arch_zoo.training.checkpoints import Checkpoints
+    from arch_zoo.training.setup import Setup
+    from experiments.studies.metrics import Evaluated, groups, measure
+
+    setup = Setup.of(config, data)
+    abstract = jax.eval_shape(setup.initial_state, setup.train.batch_at(0))
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    state, _ = checkpoints.restore(config.steps, abstract)
+    checkpoints.close()
+    run = Evaluated(setup, state.parameters, evaluation)
+    metrics = {}
+    for name in groups(evaluation):
+        logging.info("measuring %s", name)
+        metrics |= _once(workdir / "shared_metrics" / f"{name}.json", lambda name=name: measure(name, run))
+    return metrics, [sample(setup, state.parameters)] if metrics else []
 
 
 def _training(workdir: pathlib.Path, cell: dict, config, data) -> dict:
