@@ -29,6 +29,11 @@ class Effect:
     f: float | None
     p: float | None        # two-sided by nature; not corrected
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether it is zero in every seed, as of a factor that cannot touch what is measured: no test was made."""
+        return self.f is None and self.p == 1.0
+
 
 def main_axes(values: np.ndarray) -> range:
     """The axes of the factors, in an array whose axis 0 is the seed."""

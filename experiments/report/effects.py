@@ -61,8 +61,10 @@ def find_effects(study: Study) -> Effects | None:
         seeds[metric.key], cells[metric.key] = shared, values.mean(axis=0)
         means |= {(metric.key, *place): one for place, one in _marginal_means(values).items()}
         judged += _judge(metric, grid, values)
-    corrected = holm_with_gaps([one.tested.p for one in judged])
-    judged = [dataclasses.replace(one, p=p) for one, p in zip(judged, corrected, strict=True)]
+    # What is nothing in every seed was never in doubt, and is not one of the chances that are corrected for.
+    corrected = holm_with_gaps([None if one.tested.is_nothing else one.tested.p for one in judged])
+    judged = [dataclasses.replace(one, p=1.0 if one.tested.is_nothing else p)
+              for one, p in zip(judged, corrected, strict=True)]
     return Effects(grid, seeds, means, cells, judged, skipped)
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from arch_zoo.files import write_json_atomic
+from arch_zoo.files import read_json, write_json_atomic
 from experiments.report import build_report, terminal_summary
 from experiments.report.build import results_json
 from experiments.report.content import gather
@@ -84,6 +84,23 @@ def test_known_effects_are_found(grid):
 def test_holm_is_over_the_whole_table(grid):
     raw = [one.tested.p for one in grid.effects.judged]
     assert len(raw) == 6 and min(one.p for one in grid.effects.judged) == pytest.approx(6 * min(raw))
+
+
+def test_what_cannot_touch_a_metric_is_no_chance_to_correct_for(tmp_path):
+    """The same value at every rate, to the bit: its effects are nothing, and the others' p as if it did not vary."""
+    workdir = make(tmp_path, product(model__depth=DEPTHS, optimizer__learning_rate=RATES), levels, noise=0.002)
+    for result in workdir.glob("cells/*/seed_*/result.json"):
+        record = read_json(result)
+        depth = read_json(result.parent / "config.json")["model"]["depth"]
+        record["metrics"]["pairs"]["value"] = 0.7 + 0.01 * depth + 1e-4 * int(result.parent.name[-1]) * depth
+        write_json_atomic(result, record)
+    judged = gather(find(load_study(workdir))).effects.judged
+    of_pairs = [one for one in judged if one.metric.key == "pairs"]
+    assert sorted((one.tested.is_nothing, one.p == 1.0) for one in of_pairs) == [
+        (False, False), (True, True), (True, True)]
+    counted = [one.tested.p for one in judged if not one.tested.is_nothing]
+    assert len(counted) == len(judged) - 2
+    assert min(one.p for one in judged) == pytest.approx(len(counted) * min(counted))
 
 
 def test_the_interval_of_a_marginal_mean_leaves_out_what_seeds_share(grid):
