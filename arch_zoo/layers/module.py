@@ -9,8 +9,8 @@ import flax.linen as nn
 class Module(nn.Module):
     """A Linen module that reads parameters which are there as they are.
 
-    Flax traces a parameter's initializer at every `apply` to compare shapes, which was a quarter of the time of tracing
-    a model (benchmarks/NOTES.md). Parameters that come from elsewhere are compared where they come in: checkpoints and
+    Flax traces a parameter's initializer at every `apply` to compare shapes, a stack's being a whole block
+    (benchmarks/NOTES.md). Parameters that come from elsewhere are compared where they come in: checkpoints and
     imported files against `models.abstract`.
     """
 

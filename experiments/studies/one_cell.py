@@ -78,7 +78,7 @@ def _measured(workdir: pathlib.Path, config, data, evaluation) -> tuple[dict, li
     for name in groups(evaluation):
         logging.info("measuring %s", name)
         metrics |= _once(workdir / "shared_metrics" / f"{name}.json", lambda name=name: measure(name, run))
-    return metrics, [sample(setup, state.parameters)] if metrics else []
+    return metrics, [sample(setup, state.parameters)]
 
 
 def _training(workdir: pathlib.Path, cell: dict, config, data) -> dict:

@@ -39,7 +39,7 @@ def test_a_dense_layer_is_flaxs(ours, theirs, shape):
 
 
 def test_the_kernels_gradient_is_one_product_of_what_lies_there():
-    """XLA's CPU backend is given nothing to turn over: both operands are contracted along their rows."""
+    """Forward and backward multiply matrices: no axis of batch or position is left for XLA to turn over."""
     layer = Dense(8, INITIALIZER)
     x = jnp.ones((2, 3, 4))
     parameters = layer.init(jax.random.key(0), x)
