@@ -119,12 +119,13 @@ class Arrays:
         places = {cell: place for cell in cells if (place := place_of(cell)) is not None}
         self._states |= (now := jobs_in_queue({place.name for place in places.values()}))
         places = {cell: place for cell, place in places.items() if now.get(place, _FORGOTTEN) not in _ENDED}
+        self._watched |= set(places.values())  # first of all: whoever interrupts from here on is told of them
         if places:
             print(f"Slurm has {len(places)} of the cells already; they are watched", flush=True)
         if fresh := [cell for cell in cells if cell not in places]:
             places |= submit(fresh, self._options)
             self._states |= {places[cell]: "PENDING" for cell in fresh}
-        self._watched |= set(places.values())
+            self._watched |= {places[cell] for cell in fresh}
         return [ArrayJob(self, cell, places[cell]) for cell in cells]
 
     def look(self, place: Place) -> str:

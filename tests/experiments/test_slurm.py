@@ -143,6 +143,22 @@ def test_a_job_that_waits_or_runs_is_adopted_and_one_that_ended_is_not(stand_ins
            f"scancel --name={places[1].name},old" in out
 
 
+def test_who_interrupts_when_told_of_adopted_jobs_is_told_how_to_cancel_them(stand_ins, cells, capsys, monkeypatch):
+    for index, cell in enumerate(cells):
+        write_json_atomic(cell / "slurm.json", {"name": "old", "index": index})
+    queue_says(stand_ins, old_0="RUNNING", old_1="PENDING", old_2="PENDING")
+
+    def interrupted(line, **options):
+        monkeypatch.delattr(slurm, "print")
+        assert line.startswith("Slurm has 3")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(slurm, "print", interrupted, raising=False)
+    with pytest.raises(KeyboardInterrupt), Slurm().crew() as crew:
+        crew.start(cells, [])
+    assert "3 cells stay with Slurm" in (out := capsys.readouterr().out) and "scancel --name=old\n" in out
+
+
 def test_which_job_has_a_cell_is_written_before_it_is_submitted(stand_ins, cells, monkeypatch):
     """So a runner that is killed in between finds the job, or knows that there is none."""
     import submitit
