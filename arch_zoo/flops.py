@@ -87,18 +87,22 @@ _PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L4": 121e12, "V100": 
           "TPU v5 lite": 197e12, "TPU v5": 459e12, "TPU v6 lite": 918e12}
 
 
+@jax.jit
+def _square(a: jax.Array) -> jax.Array:
+    return a @ a
+
+
 def peak_flops(devices: list[jax.Device]) -> float:
     """FLOP/s the devices can reach: the data sheet's for a known accelerator, else a matrix product's, measured."""
     known = next((peak for name, peak in _PEAKS.items() if name in devices[0].device_kind), None)
     if known is not None:
         return known * len(devices)
     n = 768
-    product = jax.jit(lambda a: a @ a)
     a = jnp.ones((n, n), jnp.float32)
-    product(a).block_until_ready()
+    _square(a).block_until_ready()
     seconds = []
     for _ in range(5):
         began = time.perf_counter()
-        product(a).block_until_ready()
+        _square(a).block_until_ready()
         seconds.append(time.perf_counter() - began)
     return 2 * n**3 / min(seconds)  # simulated CPU devices share the same cores

@@ -1,5 +1,6 @@
 """What of this machine the process may use."""
 
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -49,3 +50,9 @@ def give_back_memory() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
         if trim is not None:
             trim(0)
+
+
+def forget_peak_memory() -> None:
+    """What `getrusage` gives as this process's peak counts anew from here on, where the system can do that."""
+    with contextlib.suppress(OSError):
+        pathlib.Path("/proc/self/clear_refs").write_text("5")

@@ -14,35 +14,35 @@ from arch_zoo.config import RunConfig
 from arch_zoo.data.pipeline import Prefetcher
 from arch_zoo.data.prepare import Data
 from arch_zoo.errors import Interrupted, NotFinite, UserError
-from arch_zoo.flops import count_flops, model_flops, peak_flops
+from arch_zoo.flops import peak_flops
 from arch_zoo.machine import give_back_memory
 from arch_zoo.settings import to_dict
 from arch_zoo.settings_view import difference
 from arch_zoo.training import processes
 from arch_zoo.training.member import Member
 from arch_zoo.training.metrics import Progress
-from arch_zoo.training.parallel import Parallel, choose_devices, make_parallel
+from arch_zoo.training.programs import MAY_DIFFER, LastPrograms, Programs
 from arch_zoo.training.setup import Setup
-from arch_zoo.training.step import make_evaluation_step
 
 Result = dict[str, Any]  # what result.json says of a training
-MAY_DIFFER = ("seed", "optimizer.learning_rate")  # between runs that are trained as one program
 
 
-def train(config: RunConfig, data: Data, workdir: pathlib.Path, label: str = "") -> Result:
+def train(config: RunConfig, data: Data, workdir: pathlib.Path, label: str = "",
+          kept: LastPrograms | None = None) -> Result:
     """Train, or go on training, in a claimed directory; returns what `result.json` says of the training.
 
-    Raises NotFinite where the loss stops being finite, Interrupted when asked to stop.
+    `kept` saves a process that trains run after run from compiling what it has compiled. Raises NotFinite where the
+    loss stops being finite, Interrupted when asked to stop.
     """
-    found, = train_together([config], data, [workdir], label)
+    found, = train_together([config], data, [workdir], label, kept)
     if isinstance(found, NotFinite):
         raise found
     return found
 
 
 def train_together(configs: Sequence[RunConfig], data: Data, workdirs: Sequence[pathlib.Path],
-                   label: str = "") -> list[Result | NotFinite]:
-    """Train several runs, each in its claimed directory, as one program with an axis of members.
+                   label: str = "", kept: LastPrograms | None = None) -> list[Result | NotFinite]:
+    """Train several runs, each in its claimed directory, as one program with an axis of members; `kept` as in `train`.
 
     They differ in seed and learning rate alone, else UserError. Nothing that one computes reaches another: a loss that
     stops being finite ends only its own run. Runs that stand at different steps are trained apart from each other.
@@ -54,14 +54,14 @@ def train_together(configs: Sequence[RunConfig], data: Data, workdirs: Sequence[
     members = [Member(Setup.of(config, data), workdir) for config, workdir in zip(configs, workdirs, strict=True)]
     label = label or workdirs[0].name
     try:
-        one = configs[0]
-        alone = make_parallel(one.parallel, choose_devices(one.devices), one.batch_size, one.accumulate, one.mesh)
-        shapes, make = members[0].setup.train.batch_at(0, alone.rows), members[0].setup.state_of
-        states = [member.begin(alone.make_state(make, shapes, member.setup.knobs.seed), alone) for member in members]
+        programs = (kept or LastPrograms()).of(configs[0], data.tokenizer.vocabulary.size)
+        alone = programs.alone
+        shapes = members[0].setup.train.batch_at(0, alone.rows)
+        states = [member.begin(programs.initial_state(shapes, member.setup.knobs.seed), alone) for member in members]
         ahead = sorted(zip(members, states, strict=True), key=lambda pair: pair[0].first)
         for _, group in itertools.groupby(ahead, key=lambda pair: pair[0].first):
             some, of_some = zip(*group, strict=True)
-            _Run(some, alone if len(some) == 1 else alone.together(), of_some, label).to_the_end()
+            _Run(some, programs, of_some, label).to_the_end()
         return [member.failure or member.result() for member in members]
     finally:
         for member in members:
@@ -71,37 +71,33 @@ def train_together(configs: Sequence[RunConfig], data: Data, workdirs: Sequence[
 class _Run:
     """Members that stand at the same step, the program that trains them, and its clock."""
 
-    def __init__(self, members: Sequence[Member], parallel: Parallel, states: Sequence[Any], label: str):
-        self.members, self.parallel, self.config = members, parallel, members[0].config
+    def __init__(self, members: Sequence[Member], programs: Programs, states: Sequence[Any], label: str):
+        self.members, self.config = members, members[0].config
+        self.parallel = parallel = programs.alone if len(members) == 1 else programs.alone.together()
         self.setup, self.first = members[0].setup, members[0].first
         self.state = parallel.join(states)
         self.knobs = parallel.place_knobs(parallel.join([member.setup.knobs for member in members]))
         self.flying: list[tuple[int, Any]] = []  # metrics of the steps that nobody has looked at
         self.due: int | None = None  # the step at which a log is due
         self.peak = peak_flops(parallel.devices)
-        self.model_flops = model_flops(self.config, self.setup.vocab_size)
-        self._compile(self._batch_at(0))
+        self.model_flops = programs.model_flops
+        self._compile(programs)
         self.progress = Progress(label, self.config.steps, self.first)
 
     def _batch_at(self, step: int) -> Any:
         return self.parallel.place_batch(self.parallel.join_batches([m.setup.train.batch_at(step, self.parallel.rows)
                                                                      for m in self.members]))
 
-    def _compile(self, batch: Any) -> None:
-        began, count = time.monotonic(), len(self.members)
-        step = self.parallel.compile_train(self.setup.step)
-        arguments = self.state, batch, self.knobs
-        self.flops = count_flops(step, *arguments) // count  # of these arguments, so that what follows traces no more
-        self.step = step.lower(*arguments).compile()
-        evaluate = make_evaluation_step(self.config.objective, self.setup.model, self.setup.visibility)
-        self.evaluate_step = self.parallel.compile_evaluation(evaluate)  # compiled when it is first called
-        self.compile_seconds = time.monotonic() - began
+    def _compile(self, programs: Programs) -> None:
+        count, arguments = len(self.members), (self.state, self._batch_at(0), self.knobs)
+        training, seconds = programs.training(self.parallel, count, *arguments)
+        self.step, self.evaluate_step, self.flops = training.step, training.evaluate_step, training.executed_flops
         give_back_memory()
         for member in self.members:
-            member.cost = {"compile_seconds": self.compile_seconds, "model_flops_per_step": self.model_flops,
+            member.cost = {"compile_seconds": seconds, "model_flops_per_step": self.model_flops,
                            "executed_flops_per_step": self.flops}
         logging.info("compiled in %.1f s; a step%s is %.2f GFLOP of the model and executes %.2f, the devices reach "
-                     "%.2f TFLOP/s", self.compile_seconds, f" of each of {count} runs" if count > 1 else "",
+                     "%.2f TFLOP/s", seconds, f" of each of {count} runs" if count > 1 else "",
                      self.model_flops / 1e9, self.flops / 1e9, self.peak / 1e12)
 
     def to_the_end(self) -> None:

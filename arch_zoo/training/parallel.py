@@ -75,15 +75,19 @@ class Parallel:
         """The shapes of a whole batch, from those of the rows that this process makes."""
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct((self._batch_size, *x.shape[1:]), x.dtype), rows)
 
-    def make_state(self, make: Callable[..., Any], batch: Any, *arguments: Any) -> Any:
-        """`make(batch, …)`, of which only the shape of the batch matters; no device ever holds more than its part."""
-        nothing = jax.tree.map(np.zeros_like, batch)  # processes have different rows, and run the same program
-
+    def compile_state(self, make: Callable[..., Any]) -> Callable[..., Any]:
+        """`make(batch, …)`, of whose batch only the shapes matter; no device ever holds more than its part."""
         def placed(batch, *arguments):
             state = make(batch, *arguments)
             return jax.lax.with_sharding_constraint(state, self.shardings(state))
 
-        return jax.jit(placed)(nothing, *arguments)
+        compiled = jax.jit(placed)
+        # Zeros, for processes have different rows, and run the same program.
+        return lambda batch, *arguments: compiled(jax.tree.map(np.zeros_like, batch), *arguments)
+
+    def make_state(self, make: Callable[..., Any], batch: Any) -> Any:
+        """What `compile_state` gives, once."""
+        return self.compile_state(make)(batch)
 
     def place_state(self, state: Any) -> Any:
         """A state, or its parameters, on the devices."""

@@ -1,9 +1,9 @@
 """A process that has imported what cells need, and forks for each of them: importing JAX is paid only once.
 
 `python -m experiments.engines.fork_server` answers over a socket on its standard input. A request is one message:
-{"module", "arguments", "environment"} as JSON with two descriptors, one for output and one that the new process keeps
-open. Answers are lines of JSON: {"pid"} to a request, {"pid", "code"} whenever a process has ended. Nothing here starts
-JAX's threads, which would not survive a fork.
+{"module", "arguments", "environment"} as JSON with descriptors, the first for output, the others for the new process to
+keep, whose numbers it finds in ARCH_ZOO_KEPT. Answers are lines of JSON: {"pid"} to a request, {"pid", "code"} whenever
+a process has ended. Nothing here starts JAX's threads, which would not survive a fork.
 """
 
 import importlib
@@ -16,7 +16,10 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 
+KEPT = "ARCH_ZOO_KEPT"
+_MOST = 8            # descriptors with a request
 _LARGEST = 1 << 16  # bytes of a request
 _PAUSE = 0.05       # seconds between two looks for processes that have ended
 _LEFT_TO_FORKS = {signal.SIGINT, signal.SIGTERM}
@@ -37,11 +40,11 @@ class ForkServer:
         self._unread, self._codes = b"", {}
 
     def start(self, module: str, arguments: list[str], environment: dict[str, str], log: pathlib.Path,
-              kept: int) -> int:
+              kept: Sequence[int]) -> int:
         """`python -m module arguments` in a fork, its output appended to `log`; returns its process id."""
         request = json.dumps({"module": module, "arguments": arguments, "environment": environment}).encode()
         with open(log, "ab") as file:
-            socket.send_fds(self._socket, [request], [file.fileno(), kept])
+            socket.send_fds(self._socket, [request], [file.fileno(), *kept])
         while True:
             for answer in self._answers(wait=True):
                 if "code" not in answer:
@@ -79,7 +82,7 @@ def serve(requests: socket.socket) -> None:
     children = set()
     while True:
         if select.select([requests], [], [], _PAUSE)[0]:
-            message, descriptors, _, _ = socket.recv_fds(requests, _LARGEST, 2)
+            message, descriptors, _, _ = socket.recv_fds(requests, _LARGEST, _MOST)
             if not message:
                 break
             child = os.fork()
@@ -104,13 +107,13 @@ def _answer(requests: socket.socket, answer: dict) -> None:
         pass  # the end of the other side is read next
 
 
-def _become(request: dict, log: int, kept: int) -> None:
-    """In the fork: run the module as a program of its own, and end. `kept` stays open as long as the process lives."""
+def _become(request: dict, log: int, *kept: int) -> None:
+    """In the fork: run the module as a program of its own, and end."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _LEFT_TO_FORKS)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for descriptor, standard in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(descriptor, standard)
-    os.environ.update(request["environment"])
+    os.environ.update(request["environment"] | {KEPT: ",".join(map(str, kept))})
     sys.argv = [request["module"], *request["arguments"]]
     code = 1
     try:

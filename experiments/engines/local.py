@@ -14,8 +14,8 @@ from arch_zoo.machine import usable_cores
 from arch_zoo.settings import setting
 from experiments.engines.base import ENGINES, Engine
 from experiments.engines.fork_server import ForkServer
+from experiments.engines.workers import Worker
 from experiments.environment import fast_environment
-from experiments.studies.layout import LOG_FILE
 
 _CORES = "ARCH_ZOO_CORES"
 _PR_SET_PDEATHSIG = 1
@@ -38,14 +38,22 @@ class Local(Engine):
             processes.stop()
 
 
+@dataclasses.dataclass(eq=False)
+class Share:
+    """Cores, perhaps a GPU, as environment variables say it; and the process that runs there, or waits for more."""
+
+    environment: dict[str, str]
+    worker: Worker | None = None
+
+
 class Processes:
-    """The processes that run now, and the shares of the machine that are free."""
+    """The shares of the machine, those that are free and those that work."""
 
     def __init__(self, max_parallel: int):
         cores, gpus = usable_cores(), usable_gpus()
         count = min(max_parallel, len(cores))
-        self._free = [_share(i, count, cores, gpus) for i in range(count)]
-        self._running: list[Process] = []
+        self._free = [Share(_share(i, count, cores, gpus)) for i in range(count)]
+        self._busy: list[Share] = []
         self._server: ForkServer | None = None
 
     def room(self) -> int:
@@ -53,47 +61,61 @@ class Processes:
         return len(self._free)
 
     def start(self, cells: Sequence[pathlib.Path], locks: Sequence[int]) -> "list[Process]":
-        """One process for each, on the next free shares."""
+        """Each on a free share: where a process waits that ran one like it, else where none waits, else anywhere."""
         if self._server is None:
             self._server = ForkServer(fast_environment() | {"PYTHONUNBUFFERED": "1"})
-        started = []
-        for cell, lock in zip(cells, locks, strict=True):
-            share = self._free.pop(0)
-            pid = self._server.start("experiments.cell", [f"--workdir={cell}"], share, cell / LOG_FILE, lock)
-            started.append(Process(pid, share, self))
-        self._running += started
-        return started
+        return [self._begin(cell, lock) for cell, lock in zip(cells, locks, strict=True)]
 
-    def exit_code(self, process: "Process") -> int | None:
-        """Of one that runs; once it has ended its share is free."""
-        code = self._server.exit_code(process.pid)
-        if code is not None and process in self._running:
-            self._running.remove(process)
-            self._free.append(process.share)
+    def _begin(self, cell: pathlib.Path, lock: int) -> "Process":
+        self._free.sort(key=lambda share: share.worker is not None)
+        share = next((one for one in self._free if one.worker and one.worker.hand(cell, lock)), None)
+        if share is None:
+            share = self._free[0]
+            if share.worker is not None:
+                share.worker.end()
+            share.worker = Worker(self._server, share.environment, cell, lock)
+        self._free.remove(share)
+        self._busy.append(share)
+        return Process(share, self)
+
+    def exit_code(self, share: Share) -> int | None:
+        """Of the cell on a busy share; once it has ended the share is free."""
+        code = share.worker.exit_code()
+        if code is not None:
+            if not share.worker.waits:
+                share.worker.end()
+                share.worker = None
+            self._busy.remove(share)
+            self._free.append(share)
         return code
 
     def stop(self) -> None:
         """On Ctrl-C they save and stop; if this process is killed they are told to by the server, or by the kernel."""
         if self._server is None:
             return
-        for process in list(self._running):
-            os.kill(process.pid, signal.SIGTERM)
-        while any(self.exit_code(process) is None for process in list(self._running)):
+        for share in self._busy:
+            os.kill(share.worker.pid, signal.SIGTERM)
+        while any(self.exit_code(share) is None for share in list(self._busy)):
             time.sleep(_PAUSE)
+        for share in self._free:
+            if share.worker is not None:
+                share.worker.end()
+                share.worker = None
         self._server.close()
+        self._server = None
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class Process:
-    """One cell's process."""
+    """One cell's process, perhaps not its first cell."""
 
-    pid: int
-    share: dict[str, str]
-    processes: Processes
+    def __init__(self, share: Share, processes: Processes):
+        self._share, self._processes, self._code = share, processes, None
 
     def exit_code(self) -> int | None:
         """As `Job.exit_code`."""
-        return self.processes.exit_code(self)
+        if self._code is None:
+            self._code = self._processes.exit_code(self._share)
+        return self._code
 
 
 def usable_gpus() -> list[str]:

@@ -71,4 +71,5 @@ def _write(directory: pathlib.Path, label: str, run: RunConfig, evaluation: Eval
         "trial": trial, "starts_from": before and relative(before.directory),
         "learning_rates": [[rate, relative(cell.directory)] for rate, cell in tried.items()],
         "group": [[kind, relative(place)] for kind, place in group]})
-    return QueuedCell(directory, label, (*([before] if before else []), *tried.values()))
+    return QueuedCell(directory, label, (*([before] if before else []), *tried.values()),
+                      frozenset(place for _, place in group))

@@ -3,6 +3,7 @@
 import pathlib
 import textwrap
 import time
+from typing import TYPE_CHECKING
 
 from absl import logging
 
@@ -13,15 +14,18 @@ from arch_zoo.training.layout import RESULT_FILE
 from experiments import program
 from experiments.studies.layout import CELL_FILE, FAILED_FILE, TRAINING_FILE
 
+if TYPE_CHECKING:
+    from arch_zoo.training.programs import LastPrograms
+
 _LONGEST_ERROR = 300  # characters; the log has all of it
 _PATIENCE = 120.0  # seconds in which the process of a study that was killed should have saved this cell
 
 
-def run_and_tell(workdir: pathlib.Path) -> None:
+def run_and_tell(workdir: pathlib.Path, kept: "LastPrograms | None" = None) -> None:
     """`run_cell`; a failure is left in failed.json as well as raised."""
     (workdir / FAILED_FILE).unlink(missing_ok=True)
     try:
-        run_cell(workdir)
+        run_cell(workdir, kept)
     except Interrupted:
         raise
     except Exception as error:
@@ -31,8 +35,8 @@ def run_and_tell(workdir: pathlib.Path) -> None:
         raise
 
 
-def run_cell(workdir: pathlib.Path) -> None:
-    """The whole cell, in a claimed directory."""
+def run_cell(workdir: pathlib.Path, kept: "LastPrograms | None" = None) -> None:
+    """The whole cell, in a claimed directory; `kept` as in `train`."""
     if (workdir / RESULT_FILE).exists():
         return
     from arch_zoo.config import EvaluationConfig
@@ -48,7 +52,7 @@ def run_cell(workdir: pathlib.Path) -> None:
         program.use_compilation_cache(config.data.cache_dir)
         data = prepare_data(config.data)
         try:
-            training = _training(workdir, cell, config, data)
+            training = _training(workdir, cell, config, data, kept)
         except NotFinite as error:
             if not cell["trial"]:
                 raise
@@ -81,7 +85,7 @@ def _measured(workdir: pathlib.Path, config, data, evaluation) -> tuple[dict, li
     return metrics, [sample(setup, state.parameters)]
 
 
-def _training(workdir: pathlib.Path, cell: dict, config, data) -> dict:
+def _training(workdir: pathlib.Path, cell: dict, config, data, kept: "LastPrograms | None") -> dict:
     """What the training gave, of this process or of an earlier one; cells that may be trained with it are, too."""
     from arch_zoo.training.loop import train_together
     from experiments.studies.together import joined
@@ -89,7 +93,7 @@ def _training(workdir: pathlib.Path, cell: dict, config, data) -> dict:
     path = workdir / TRAINING_FILE
     if not path.exists():
         with joined(workdir, cell, config, data.tokenizer.vocabulary) as group:
-            found = train_together(list(group.values()), data, list(group), cell["label"])
+            found = train_together(list(group.values()), data, list(group), cell["label"], kept)
             for place, one in zip(group, found, strict=True):
                 if not isinstance(one, NotFinite):
                     write_json_atomic(place / TRAINING_FILE, one)

@@ -23,11 +23,14 @@ _PAUSE = 0.2  # seconds between two looks
 
 @dataclasses.dataclass(frozen=True)
 class QueuedCell:
-    """A cell's directory, what people call it, and the cells that have to be done before it."""
+    """A cell's directory, what people call it, the cells that have to be done before it, and the directories of those
+    that differ from it in seed or learning rate alone.
+    """
 
     directory: pathlib.Path
     label: str
     after: "tuple[QueuedCell, ...]" = ()
+    alike: frozenset[pathlib.Path] = frozenset()
 
     @property
     def done(self) -> bool:
@@ -53,6 +56,7 @@ class Queue:
         self._cells, self._crew, self._retries, self._progress = cells, crew, retries, progress
         self._taken: list[_Taken] = []
         self._settled = {cell for cell in cells if cell.done}  # done, or given up
+        self._just_ended: set[pathlib.Path] = set()
         self._old_failures = {cell: _failure_stamp(cell) for cell in cells}
 
     def run(self) -> list[QueuedCell]:
@@ -83,8 +87,9 @@ class Queue:
                 self._ended(cell, f"not run: {lost[0]} has failed")
 
     def _start(self, waiting: list[QueuedCell]) -> None:
+        """As many as there is room for; first those like one that has just ended, whose process may be there still."""
         room, chosen = self._crew.room(), {}
-        for cell in waiting:
+        for cell in sorted(waiting, key=lambda cell: not cell.alike & self._just_ended):
             if len(chosen) < room and all(one.done for one in cell.after) and (lock := take(cell)) is not None:
                 if cell.done or self._failures(cell) > self._retries:  # by another runner, before the lock was free
                     os.close(lock)
@@ -100,6 +105,7 @@ class Queue:
     def _collect(self) -> bool:
         """Look which jobs have ended; whether any has."""
         ended = [taken for taken in self._taken if taken.job.exit_code() is not None]
+        self._just_ended = {taken.cell.directory for taken in ended}
         for taken in ended:
             self._taken.remove(taken)
             cell, failures = taken.cell, taken.failed_before + 1

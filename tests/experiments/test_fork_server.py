@@ -48,7 +48,7 @@ def ended(server, pid):
 def test_forks_have_their_own_output_environment_and_exit_code(server, home):
     with open(home / "lock", "w") as lock:
         pids = {code: server.start("told", [str(code)], {"GREETING": f"hello {code}"}, home / f"{code}.log",
-                                   lock.fileno()) for code in (0, 3)}
+                                   [lock.fileno()]) for code in (0, 3)}
     assert {code: ended(server, pid) for code, pid in pids.items()} == {0: 0, 3: 3}
     assert (home / "3.log").read_text() == "hello 3 3 True\n"  # what the server has imported is there already
     assert (home / "0.log").read_text() == "hello 0 0 True\n"
@@ -56,7 +56,7 @@ def test_forks_have_their_own_output_environment_and_exit_code(server, home):
 
 def test_a_fork_that_is_killed_tells_by_which_signal(server, home):
     with open(home / "lock", "w") as lock:
-        pid = server.start("told", ["wait"], {}, home / "wait.log", lock.fileno())
+        pid = server.start("told", ["wait"], {}, home / "wait.log", [lock.fileno()])
     assert server.exit_code(pid) is None
     os.kill(pid, signal.SIGTERM)
     assert ended(server, pid) == -signal.SIGTERM
@@ -68,7 +68,7 @@ def test_forks_end_when_whoever_started_the_server_is_killed(home):
         from experiments.engines.fork_server import ForkServer
         server = ForkServer(dict(os.environ))
         home = pathlib.Path({str(home)!r})
-        print(server.start("told", ["wait"], {{}}, home / "orphan.log", os.open(home, os.O_RDONLY)), flush=True)
+        print(server.start("told", ["wait"], {{}}, home / "orphan.log", [os.open(home, os.O_RDONLY)]), flush=True)
         time.sleep(600)
     """)
     starter = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT,

@@ -1,6 +1,7 @@
 """The queue of cells: each taken by one runner, tried again, given up, begun after others; with cells of no work."""
 
 import contextlib
+import dataclasses
 import os
 import threading
 import time
@@ -105,6 +106,18 @@ def test_a_cell_that_failed_for_another_runner_meanwhile_is_not_tried_by_this_on
     assert Queue([cells[1]], Crew(fails=lambda name, attempt: True), 0, Progress()).run() == [cells[1]]
     assert mine.run() == [cells[1]] and crew.begun == ["a"]
     assert any(line.startswith("b: FAILED: killed before it could begin") for line in progress.lines)
+
+
+def test_where_a_cell_has_ended_one_like_it_goes_first(tmp_path):
+    names = ["a0", "b0", "c0", "a1", "b1", "c1"]
+    cells = [dataclasses.replace(cell, alike=frozenset(tmp_path / name for name in names
+                                                       if name[0] == cell.directory.name[0]))
+             for cell in make_cells(tmp_path, *names)]
+    crew = Crew(size=1)
+    assert Queue(cells, crew, 0, Progress()).run() == []
+    assert crew.begun == ["a0", "a1", "b0", "b1", "c0", "c1"]
+    assert Queue(make_cells(tmp_path / "unlike", *names), crew := Crew(size=1), 0, Progress()).run() == []
+    assert crew.begun == names
 
 
 def test_cells_begin_after_those_they_need_and_never_where_these_have_failed(tmp_path):

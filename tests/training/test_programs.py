@@ -1,0 +1,107 @@
+"""A process that trains run after run compiles once for all that differ in seed or learning rate alone."""
+
+import jax
+import numpy as np
+import pytest
+
+from arch_zoo.config import RunConfig
+from arch_zoo.data.prepare import prepare_data
+from arch_zoo.errors import Interrupted
+from arch_zoo.settings import override
+from arch_zoo.training import loop
+from arch_zoo.training.checkpoints import read_parameters
+from arch_zoo.training.loop import train, train_together
+from arch_zoo.training.metrics import read_metrics
+from arch_zoo.training.parallel import Parallel
+from arch_zoo.training.programs import LastPrograms
+from tests.evaluation.toy_text import documents
+from tests.toy import tiny_config
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("programs")
+    for seed, (split, count) in enumerate({"train": 60, "validation": 12, "test": 12}.items()):
+        (folder / f"{split}.txt").write_text("\n\n".join(documents(seed, count)))
+    config = tiny_config(model__depth=1, model__residual_dropout=0.1, data__length=24, batch_size=4, steps=4,
+                         log_every=2, evaluate_every=2, evaluate_batches=2, checkpoint_every=2, devices=1,
+                         data__tokenizer__vocab_size=340, data__corpus=str(folder),
+                         data__cache_dir=str(folder / "cache"))
+    return config, prepare_data(config.data)
+
+
+@pytest.fixture
+def compiled(monkeypatch) -> list:
+    """A growing list: one entry for each program of a step that was made."""
+    found, real = [], Parallel.compile_train
+    monkeypatch.setattr(Parallel, "compile_train", lambda self, step: found.append(step) or real(self, step))
+    return found
+
+
+def with_knobs(config: RunConfig, seed: int, rate: float) -> RunConfig:
+    return override(config, {"seed": seed, "optimizer.learning_rate": rate})
+
+
+def said(folder) -> list[float]:
+    return [line[name] for line in read_metrics(folder) for name in ("train/loss", "eval/loss", "train/learning_rate")
+            if name in line]
+
+
+def assert_same_parameters(folder, other):
+    ours, theirs = (read_parameters(one / "checkpoints") for one in (folder, other))
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def test_what_was_compiled_serves_the_next_run_and_it_is_what_it_is_in_a_process_of_its_own(made, compiled, tmp_path):
+    config, data = made
+    kept, runs = LastPrograms(), [with_knobs(config, 0, 1e-3), with_knobs(config, 1, 3e-3)]
+    results = [train(run, data, tmp_path / f"kept{n}", kept=kept) for n, run in enumerate(runs)]
+    assert len(compiled) == 1 and results[1]["compile_seconds"] < results[0]["compile_seconds"] / 10
+    for n, run in enumerate(runs):
+        train(run, data, tmp_path / f"own{n}")
+        assert said(tmp_path / f"kept{n}") == said(tmp_path / f"own{n}")
+        assert_same_parameters(tmp_path / f"kept{n}", tmp_path / f"own{n}")
+    assert len(compiled) == 3 and said(tmp_path / "kept0") != said(tmp_path / "kept1")
+
+
+def test_a_run_that_resumes_or_starts_from_another_shares_them_too(made, compiled, tmp_path, monkeypatch):
+    config, data = made
+    kept = LastPrograms()
+    train(with_knobs(config, 0, 1e-3), data, tmp_path / "first", kept=kept)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.processes, "any_says", lambda asked, now: True)
+        with pytest.raises(Interrupted):
+            train(with_knobs(config, 1, 1e-3), data, tmp_path / "second", kept=kept)
+    train(with_knobs(config, 1, 1e-3), data, tmp_path / "second", kept=kept)
+    started = with_knobs(config, 2, 1e-3).replace(start_from=str(tmp_path / "first"))
+    train(started, data, tmp_path / "third", kept=kept)
+    assert len(compiled) == 1
+    train(with_knobs(config, 1, 1e-3), data, tmp_path / "second alone")
+    train(started, data, tmp_path / "third alone")
+    for name in ("second", "third"):
+        assert_same_parameters(tmp_path / name, tmp_path / f"{name} alone")
+
+
+def test_members_together_and_one_alone_have_programs_of_their_own(made, compiled, tmp_path):
+    config, data = made
+    kept = LastPrograms()
+    train(with_knobs(config, 0, 1e-3), data, tmp_path / "one", kept=kept)
+    pair = [with_knobs(config, seed, 1e-3) for seed in (1, 2)]
+    train_together(pair, data, [tmp_path / "two", tmp_path / "three"], kept=kept)
+    assert len(compiled) == 2
+    train_together(pair, data, [tmp_path / "four", tmp_path / "five"], kept=kept)
+    assert len(compiled) == 2
+    assert said(tmp_path / "two") == said(tmp_path / "four")
+
+
+@pytest.mark.parametrize("path, value", [("steps", 6), ("model.residual_dropout", 0.2), ("optimizer.b2", 0.9),
+                                         ("data.length", 16), ("objective", "masked_lm"), ("accumulate", 2)])
+def test_whatever_else_differs_has_programs_of_its_own(made, path, value):
+    """Negative control of the first test: a program that served such a run would be the wrong one."""
+    config, data = made
+    kept, size = LastPrograms(), data.tokenizer.vocabulary.size
+    first = kept.of(config, size)
+    assert kept.of(with_knobs(config, 5, 1e-2), size) is first
+    assert kept.of(config, size + 1) is not first
+    changes = {path: value} | ({"model.architecture": "encoder_only"} if path == "objective" else {})
+    assert kept.of(override(config, changes), size) is not kept.of(config, size)
