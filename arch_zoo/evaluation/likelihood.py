@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -41,17 +42,6 @@ class Scorer:
     vocabulary: Vocabulary
     tokens_per_batch: int = 4096
 
-    def __post_init__(self):
-        self._score = jax.jit(self._scores_of, static_argnames=("visibility", "greedy"))
-
-    def _scores_of(self, parameters, batch: Batch, visibility: Visibility, greedy: bool) -> tuple[jax.Array, jax.Array]:
-        logits = self.model.apply({"params": parameters}, batch, visibility, train=False)
-        nats = -jnp.sum(cross_entropy(logits, batch.targets) * batch.loss_weights, axis=1)
-        if not greedy:
-            return nats, jnp.zeros(nats.shape, bool)
-        likeliest = jnp.argmax(logits, axis=-1) == batch.targets
-        return nats, jnp.all(likeliest | (batch.loss_weights == 0), axis=1)
-
     def scores(self, items: Iterable[Sequence[Row]]) -> np.ndarray:
         """float64 [items]: for each item the sum over its rows. Undefined where a row is too long for the model."""
         return self.scored(items).nats
@@ -87,7 +77,19 @@ class Scorer:
         example = collate([row for _, row in rows], shape, size)
         batch = self.architecture.layout(example, np.arange(size), self.vocabulary.start_id)
         sums.expect([number for number, _ in rows],
-                    self._score(self.parameters, batch, visibility=self.architecture.visibility, greedy=greedy))
+                    _score(self.model, self.architecture.visibility, greedy, self.parameters, batch))
+
+
+# Of the module, so that all scorers of a model share its programs: models are equal where their sizes are.
+@functools.partial(jax.jit, static_argnames=("model", "visibility", "greedy"))
+def _score(model: nn.Module, visibility: Visibility, greedy: bool, parameters: Any,
+           batch: Batch) -> tuple[jax.Array, jax.Array]:
+    logits = model.apply({"params": parameters}, batch, visibility, train=False)
+    nats = -jnp.sum(cross_entropy(logits, batch.targets) * batch.loss_weights, axis=1)
+    if not greedy:
+        return nats, jnp.zeros(nats.shape, bool)
+    likeliest = jnp.argmax(logits, axis=-1) == batch.targets
+    return nats, jnp.all(likeliest | (batch.loss_weights == 0), axis=1)
 
 
 class _Sums:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
 from arch_zoo.config import RunConfig
@@ -40,6 +41,10 @@ class Programs:
     def initial_state(self, rows: Any, seed: np.uint32) -> Any:
         """The state before the first step; of the rows only the shapes matter."""
         return self._make_state(rows, seed)
+
+    def abstract_state(self, rows: Any) -> Any:
+        """Its shapes and places, of any seed."""
+        return self.alone.abstract(jax.eval_shape(self._make_state, rows, np.uint32(0)))
 
     def training(self, parallel: Parallel, members: int, *arguments: Any) -> tuple[Training, float]:
         """(the programs for so many members, with these arguments of the step; seconds that compiling them took)."""

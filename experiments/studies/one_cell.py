@@ -41,11 +41,12 @@ def run_cell(workdir: pathlib.Path, kept: "LastPrograms | None" = None) -> None:
         return
     from arch_zoo.config import EvaluationConfig
     from arch_zoo.data.prepare import prepare_data
+    from arch_zoo.training.programs import LastPrograms
     from arch_zoo.training.workdir import claim
     from experiments.studies.cells import resolved
     from experiments.studies.metrics import groups
 
-    began = time.monotonic()
+    began, kept = time.monotonic(), kept or LastPrograms()
     cell = read_json(workdir / CELL_FILE)
     config, evaluation = resolved(workdir, cell), from_dict(EvaluationConfig, cell["evaluation"])
     with claim(workdir, config, patience=_PATIENCE):
@@ -58,22 +59,21 @@ def run_cell(workdir: pathlib.Path, kept: "LastPrograms | None" = None) -> None:
                 raise
             write_json_atomic(workdir / RESULT_FILE, {"evaluation_loss": None, "problem": str(error)})
             return
-        metrics, samples = _measured(workdir, config, data, evaluation) if groups(evaluation) else ({}, [])
+        metrics, samples = _measured(workdir, config, data, evaluation, kept) if groups(evaluation) else ({}, [])
         write_json_atomic(workdir / RESULT_FILE, {**training, "seconds": time.monotonic() - began, "metrics": metrics,
                                                   "samples": samples})
 
 
-def _measured(workdir: pathlib.Path, config, data, evaluation) -> tuple[dict, list]:
+def _measured(workdir: pathlib.Path, config, data, evaluation, kept: "LastPrograms") -> tuple[dict, list]:
     """(the shared metrics, samples) of the trained parameters."""
-    import jax
-
     from arch_zoo.evaluation.samples import sample
     from arch_zoo.training.checkpoints import Checkpoints
     from arch_zoo.training.setup import Setup
     from experiments.studies.metrics import Evaluated, groups, measure
 
     setup = Setup.of(config, data)
-    abstract = jax.eval_shape(setup.initial_state, setup.train.batch_at(0))
+    programs = kept.of(config, setup.vocab_size)
+    abstract = programs.abstract_state(setup.train.batch_at(0, programs.alone.rows))
     checkpoints = Checkpoints(workdir / "checkpoints")
     state, _ = checkpoints.restore(config.steps, abstract)
     checkpoints.close()
@@ -85,7 +85,7 @@ def _measured(workdir: pathlib.Path, config, data, evaluation) -> tuple[dict, li
     return metrics, [sample(setup, state.parameters)]
 
 
-def _training(workdir: pathlib.Path, cell: dict, config, data, kept: "LastPrograms | None") -> dict:
+def _training(workdir: pathlib.Path, cell: dict, config, data, kept: "LastPrograms") -> dict:
     """What the training gave, of this process or of an earlier one; cells that may be trained with it are, too."""
     from arch_zoo.training.loop import train_together
     from experiments.studies.together import joined
