@@ -1,6 +1,8 @@
 """The compiled programs of a run, kept for the next one that differs from it in seed or learning rate alone."""
 
 import dataclasses
+import hashlib
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +12,7 @@ import numpy as np
 
 from arch_zoo.config import RunConfig
 from arch_zoo.flops import count_flops, model_flops
-from arch_zoo.settings import override
+from arch_zoo.settings import override, to_dict
 from arch_zoo.training.parallel import Parallel, choose_devices, make_parallel
 from arch_zoo.training.setup import Setup
 from arch_zoo.training.step import make_evaluation_step
@@ -58,6 +60,16 @@ class Programs:
         return self._trainings[members], time.monotonic() - began
 
 
+def _without_knobs(config: RunConfig) -> RunConfig:
+    """Equal for runs that share programs. Where a run starts from is no part of them either."""
+    return override(config, {"seed": 0, "optimizer.learning_rate": 1.0, "start_from": None})
+
+
+def name_of_programs(config: RunConfig) -> str:
+    """The same for runs that share programs, for others another."""
+    return hashlib.sha256(json.dumps(to_dict(_without_knobs(config)), sort_keys=True).encode()).hexdigest()[:16]
+
+
 class LastPrograms:
     """Those of the run that a process trained last. Others are let go: their programs would only take memory."""
 
@@ -66,9 +78,8 @@ class LastPrograms:
         self._programs: Programs | None = None
 
     def of(self, config: RunConfig, vocab_size: int) -> Programs:
-        """The programs of a run; the same as before where it differs in `MAY_DIFFER`, or where it starts from, alone.
-        """
-        key = override(config, {"seed": 0, "optimizer.learning_rate": 1.0, "start_from": None}), vocab_size
+        """The programs of a run; the same as before where it differs in `MAY_DIFFER`, or in where it starts, alone."""
+        key = _without_knobs(config), vocab_size
         if key != self._key:
             self._programs = None  # first, so that there are never two in memory
             self._programs, self._key = Programs(config, vocab_size), key

@@ -28,7 +28,7 @@ class Worker:
 
     def __init__(self, server: ForkServer, environment: dict[str, str], cell: pathlib.Path, lock: int):
         """A new one, which begins with this cell."""
-        self._server, self._cell, self._done = server, cell, False
+        self._server, self._program, self._done = server, _program(cell), False
         self._socket, theirs = socket.socketpair()
         with theirs:
             self.pid = server.start("experiments.cell", [f"--workdir={cell}"], environment, cell / LOG_FILE,
@@ -36,11 +36,11 @@ class Worker:
 
     def hand(self, cell: pathlib.Path, lock: int) -> bool:
         """Give it another cell, when it has done the one before; False where it cannot, or should not, run that."""
-        if self._cell.resolve() not in _alike(cell):
+        if self._program is None or _program(cell) != self._program:
             return False
         with contextlib.suppress(OSError), open(cell / LOG_FILE, "ab") as log:  # it may have ended meanwhile
             socket.send_fds(self._socket, [os.fsencode(cell)], [log.fileno(), lock])
-            self._cell, self._done = cell, False
+            self._done = False
             return True
         return False
 
@@ -63,12 +63,11 @@ class Worker:
             time.sleep(_PAUSE)
 
 
-def _alike(cell: pathlib.Path) -> set[pathlib.Path]:
-    """The cells that differ from this one in seed or learning rate alone."""
-    try:
-        return {(cell / place).resolve() for _, place in read_json(cell / CELL_FILE).get("group", [])}
-    except UserError:
-        return set()
+def _program(cell: pathlib.Path) -> str | None:
+    """The name of the cell's program; None where it cannot be read, which is for the cell to say."""
+    with contextlib.suppress(UserError):
+        return read_json(cell / CELL_FILE).get("program")
+    return None
 
 
 def cells(first: pathlib.Path) -> Iterator[pathlib.Path]:

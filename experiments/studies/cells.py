@@ -9,6 +9,7 @@ from arch_zoo.errors import UserError
 from arch_zoo.files import read_json, write_json_atomic
 from arch_zoo.settings import from_dict, to_dict
 from arch_zoo.training.layout import RESULT_FILE
+from arch_zoo.training.programs import name_of_programs
 from experiments.studies.config import StudyConfig
 from experiments.studies.layout import CELL_FILE
 from experiments.studies.queue import QueuedCell
@@ -66,10 +67,10 @@ def _write(directory: pathlib.Path, label: str, run: RunConfig, evaluation: Eval
     def relative(place: pathlib.Path) -> str:  # so that the study's directory may be moved
         return os.path.relpath(place, directory)
 
+    program = name_of_programs(run)
     write_json_atomic(directory / CELL_FILE, {
-        "label": label, "run": to_dict(run), "evaluation": to_dict(evaluation),
+        "program": program, "label": label, "run": to_dict(run), "evaluation": to_dict(evaluation),
         "trial": trial, "starts_from": before and relative(before.directory),
         "learning_rates": [[rate, relative(cell.directory)] for rate, cell in tried.items()],
         "group": [[kind, relative(place)] for kind, place in group]})
-    return QueuedCell(directory, label, (*([before] if before else []), *tried.values()),
-                      frozenset(place for _, place in group))
+    return QueuedCell(directory, label, (*([before] if before else []), *tried.values()), program)

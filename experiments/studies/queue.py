@@ -23,14 +23,14 @@ _PAUSE = 0.2  # seconds between two looks
 
 @dataclasses.dataclass(frozen=True)
 class QueuedCell:
-    """A cell's directory, what people call it, the cells that have to be done before it, and the directories of those
-    that differ from it in seed or learning rate alone.
+    """A cell's directory, what people call it, the cells that have to be done before it, and the name of its program,
+    which it shares with those that differ from it in seed or learning rate alone.
     """
 
     directory: pathlib.Path
     label: str
     after: "tuple[QueuedCell, ...]" = ()
-    alike: frozenset[pathlib.Path] = frozenset()
+    program: str = ""
 
     @property
     def done(self) -> bool:
@@ -56,7 +56,7 @@ class Queue:
         self._cells, self._crew, self._retries, self._progress = cells, crew, retries, progress
         self._taken: list[_Taken] = []
         self._settled = {cell for cell in cells if cell.done}  # done, or given up
-        self._just_ended: set[pathlib.Path] = set()
+        self._just_used: set[str] = set()  # programs of the cells that ended when it was last looked
         self._old_failures = {cell: _failure_stamp(cell) for cell in cells}
 
     def run(self) -> list[QueuedCell]:
@@ -87,9 +87,10 @@ class Queue:
                 self._ended(cell, f"not run: {lost[0]} has failed")
 
     def _start(self, waiting: list[QueuedCell]) -> None:
-        """As many as there is room for; first those like one that has just ended, whose process may be there still."""
+        """As many as there is room for; first those whose program a process has at hand: one like them has just ended.
+        """
         room, chosen = self._crew.room(), {}
-        for cell in sorted(waiting, key=lambda cell: not cell.alike & self._just_ended):
+        for cell in sorted(waiting, key=lambda cell: cell.program not in self._just_used):
             if len(chosen) < room and all(one.done for one in cell.after) and (lock := take(cell)) is not None:
                 if cell.done or self._failures(cell) > self._retries:  # by another runner, before the lock was free
                     os.close(lock)
@@ -105,7 +106,7 @@ class Queue:
     def _collect(self) -> bool:
         """Look which jobs have ended; whether any has."""
         ended = [taken for taken in self._taken if taken.job.exit_code() is not None]
-        self._just_ended = {taken.cell.directory for taken in ended}
+        self._just_used = {taken.cell.program for taken in ended}
         for taken in ended:
             self._taken.remove(taken)
             cell, failures = taken.cell, taken.failed_before + 1

@@ -110,9 +110,7 @@ def test_a_cell_that_failed_for_another_runner_meanwhile_is_not_tried_by_this_on
 
 def test_where_a_cell_has_ended_one_like_it_goes_first(tmp_path):
     names = ["a0", "b0", "c0", "a1", "b1", "c1"]
-    cells = [dataclasses.replace(cell, alike=frozenset(tmp_path / name for name in names
-                                                       if name[0] == cell.directory.name[0]))
-             for cell in make_cells(tmp_path, *names)]
+    cells = [dataclasses.replace(cell, program=cell.directory.name[0]) for cell in make_cells(tmp_path, *names)]
     crew = Crew(size=1)
     assert Queue(cells, crew, 0, Progress()).run() == []
     assert crew.begun == ["a0", "a1", "b0", "b1", "c0", "c1"]
