@@ -80,7 +80,7 @@ class Scorer:
                     _score(self.model, self.architecture.visibility, greedy, self.parameters, batch))
 
 
-# Of the module, so that all scorers of a model share its programs: models are equal where their sizes are.
+# Of the module, so that all scorers of a model share its programs: models are equal where all their fields are.
 @functools.partial(jax.jit, static_argnames=("model", "visibility", "greedy"))
 def _score(model: nn.Module, visibility: Visibility, greedy: bool, parameters: Any,
            batch: Batch) -> tuple[jax.Array, jax.Array]:

@@ -96,8 +96,9 @@ class _Run:
         for member in self.members:
             member.cost = {"compile_seconds": seconds, "model_flops_per_step": self.model_flops,
                            "executed_flops_per_step": self.flops}
-        logging.info("compiled in %.1f s; a step%s is %.2f GFLOP of the model and executes %.2f, the devices reach "
-                     "%.2f TFLOP/s", seconds, f" of each of {count} runs" if count > 1 else "",
+        compiled = "compiled before" if seconds is None else f"compiled in {seconds:.1f} s"
+        logging.info("%s; a step%s is %.2f GFLOP of the model and executes %.2f, the devices reach %.2f TFLOP/s",
+                     compiled, f" of each of {count} runs" if count > 1 else "",
                      self.model_flops / 1e9, self.flops / 1e9, self.peak / 1e12)
 
     def to_the_end(self) -> None:

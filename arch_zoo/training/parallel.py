@@ -83,7 +83,7 @@ class Parallel:
 
         compiled = jax.jit(placed)
         # Zeros, for processes have different rows, and run the same program.
-        return lambda batch, *arguments: compiled(jax.tree.map(np.zeros_like, batch), *arguments)
+        return lambda batch, *arguments: compiled(jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), batch), *arguments)
 
     def make_state(self, make: Callable[..., Any], batch: Any) -> Any:
         """What `compile_state` gives, once."""

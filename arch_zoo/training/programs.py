@@ -1,4 +1,4 @@
-"""The compiled programs of a run, kept for the next one that differs from it in seed or learning rate alone."""
+"""The compiled programs of a run, kept for the next one that differs from it in seed, learning rate or start alone."""
 
 import dataclasses
 import hashlib
@@ -48,16 +48,18 @@ class Programs:
         """Its shapes and places, of any seed."""
         return self.alone.abstract(jax.eval_shape(self._make_state, rows, np.uint32(0)))
 
-    def training(self, parallel: Parallel, members: int, *arguments: Any) -> tuple[Training, float]:
-        """(the programs for so many members, with these arguments of the step; seconds that compiling them took)."""
-        began = time.monotonic()
-        if members not in self._trainings:
+    def training(self, parallel: Parallel, members: int, *arguments: Any) -> tuple[Training, float | None]:
+        """(the programs for so many members, with these arguments of the step; seconds that compiling them took, None
+        where that was done before).
+        """
+        began, compiled = time.monotonic(), members not in self._trainings
+        if compiled:
             step = parallel.compile_train(self._setup.step)
             flops = count_flops(step, *arguments) // members  # of these arguments, so that what follows traces no more
             evaluate = make_evaluation_step(self._setup.config.objective, self._setup.model, self._setup.visibility)
             self._trainings[members] = Training(step.lower(*arguments).compile(),
                                                 parallel.compile_evaluation(evaluate), flops)
-        return self._trainings[members], time.monotonic() - began
+        return self._trainings[members], time.monotonic() - began if compiled else None
 
 
 def _without_knobs(config: RunConfig) -> RunConfig:
@@ -81,6 +83,6 @@ class LastPrograms:
         """The programs of a run; the same as before where it differs in `MAY_DIFFER`, or in where it starts, alone."""
         key = _without_knobs(config), vocab_size
         if key != self._key:
-            self._programs = None  # first, so that there are never two in memory
+            self._programs = self._key = None  # first, so that there are never two in memory
             self._programs, self._key = Programs(config, vocab_size), key
         return self._programs

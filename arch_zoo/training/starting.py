@@ -32,7 +32,7 @@ def load_parameters(workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def starting_parameters(workdir: pathlib.Path, start_from: str | None, abstract: Any) -> Any | None:
-    """The parameters that a run begins with, or None where they are drawn at random.
+    """The parameters that a run begins with, in its own types, or None where they are drawn at random.
 
     A directory that was given parameters begins with them; else `start_from` names a run that has some. UserError where
     they are not of the shapes in `abstract`.
@@ -44,11 +44,12 @@ def starting_parameters(workdir: pathlib.Path, start_from: str | None, abstract:
     else:
         return None
     found = load_parameters(source)
-    there = {path: np.shape(array) for path, array in flatten_tree(found).items()}
-    wanted = {path: leaf.shape for path, leaf in flatten_tree(abstract).items()}
+    arrays, leaves = flatten_tree(found), flatten_tree(abstract)
+    there = {path: np.shape(array) for path, array in arrays.items()}
+    wanted = {path: leaf.shape for path, leaf in leaves.items()}
     if there != wanted:
         path, *more = sorted(path for path in there.keys() | wanted.keys() if there.get(path) != wanted.get(path))
         raise UserError(f"{source}: its parameters are not this model's: {path} is {there.get(path, 'absent')} there, "
                         f"{wanted.get(path, 'absent')} here, and {len(more)} more differ; take the config of that run: "
                         f"--config={source}/config.json")
-    return found
+    return nest({path: np.asarray(array, leaves[path].dtype) for path, array in arrays.items()})

@@ -26,7 +26,8 @@ class Crew(Protocol):
         """How many more cells it would take now."""
 
     def start(self, cells: Sequence[pathlib.Path], locks: Sequence[int]) -> Sequence[Job]:
-        """Begin `python -m experiments.cell --workdir=CELL` for each, at most `room()` of them.
+        """Begin `python -m experiments.cell --workdir=CELL` for each, at most `room()` of them; or have a process that
+        has done its cell go on with another of the same program.
 
         `locks` are file descriptors, one for each cell: as long as anybody holds it, no other runner starts the cell. A
         process on this machine inherits it, and so keeps the cell when the runner is killed.

@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 
 KEPT = "ARCH_ZOO_KEPT"
-_MOST = 8            # descriptors with a request
+_MOST = 8             # descriptors with a request
 _LARGEST = 1 << 16  # bytes of a request
 _PAUSE = 0.05       # seconds between two looks for processes that have ended
 _LEFT_TO_FORKS = {signal.SIGINT, signal.SIGTERM}

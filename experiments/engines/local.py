@@ -61,22 +61,31 @@ class Processes:
         return len(self._free)
 
     def start(self, cells: Sequence[pathlib.Path], locks: Sequence[int]) -> "list[Process]":
-        """Each on a free share: where a process waits that ran one like it, else where none waits, else anywhere."""
+        """Each on a free share: where a process waits that has its program, else where none waits, else anywhere."""
         if self._server is None:
             self._server = ForkServer(fast_environment() | {"PYTHONUNBUFFERED": "1"})
-        return [self._begin(cell, lock) for cell, lock in zip(cells, locks, strict=True)]
+        wanted = list(zip(cells, locks, strict=True))
+        handed = {cell: share for cell, lock in wanted if (share := self._hand(cell, lock)) is not None}
+        return [Process(handed.get(cell) or self._begin(cell, lock), self) for cell, lock in wanted]
 
-    def _begin(self, cell: pathlib.Path, lock: int) -> "Process":
-        self._free.sort(key=lambda share: share.worker is not None)
-        share = next((one for one in self._free if one.worker and one.worker.hand(cell, lock)), None)
-        if share is None:
-            share = self._free[0]
-            if share.worker is not None:
-                share.worker.end()
-            share.worker = Worker(self._server, share.environment, cell, lock)
+    def _hand(self, cell: pathlib.Path, lock: int) -> Share | None:
+        """The share whose process has taken the cell; None where no process waits that should."""
+        for share in self._free:
+            if share.worker is not None and share.worker.hand(cell, lock):
+                self._free.remove(share)
+                self._busy.append(share)
+                return share
+        return None
+
+    def _begin(self, cell: pathlib.Path, lock: int) -> Share:
+        """A share on which the cell has a new process; one that waits there is ended."""
+        share = min(self._free, key=lambda share: share.worker is not None)
+        if share.worker is not None:
+            share.worker.end()
+        share.worker = Worker(self._server, share.environment, cell, lock)
         self._free.remove(share)
         self._busy.append(share)
-        return Process(share, self)
+        return share
 
     def exit_code(self, share: Share) -> int | None:
         """Of the cell on a busy share; once it has ended the share is free."""
@@ -93,8 +102,11 @@ class Processes:
         """On Ctrl-C they save and stop; if this process is killed they are told to by the server, or by the kernel."""
         if self._server is None:
             return
-        for share in self._busy:
-            os.kill(share.worker.pid, signal.SIGTERM)
+        workers = [share.worker for share in (*self._busy, *self._free) if share.worker is not None]
+        for worker in workers:
+            if not worker.waits:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGTERM)
         while any(self.exit_code(share) is None for share in list(self._busy)):
             time.sleep(_PAUSE)
         for share in self._free:

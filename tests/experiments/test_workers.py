@@ -2,12 +2,15 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
 from arch_zoo.files import read_json, write_json_atomic
 from arch_zoo.settings import override
+from arch_zoo.training.layout import RESULT_FILE
 from arch_zoo.training.metrics import read_metrics
 from experiments.engines import local
 from experiments.engines.fork_server import ForkServer
@@ -15,9 +18,9 @@ from experiments.engines.local import Processes
 from experiments.engines.workers import Worker
 from experiments.studies.config import Arm
 from experiments.studies.layout import CELL_FILE, LOG_FILE
-from experiments.studies.queue import Queue
+from experiments.studies.queue import Queue, take
 from tests.experiments.test_trained_together import base, planned, study_of  # noqa: F401
-from tests.runs import environment
+from tests.runs import ROOT, environment
 
 
 class Quiet:
@@ -47,11 +50,23 @@ def processes(started):
 
 @pytest.fixture
 def three(base, tmp_path):  # noqa: F811
-    """Three seeds of one arm, and a lock that nobody waits for."""
-    cells = [cell.directory for cell in planned(study_of(base), tmp_path / "three").values()]
-    lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
-    yield cells, lock
+    """Three seeds of one arm."""
+    return list(planned(study_of(base), tmp_path / "three").values())
+
+
+def started_on(processes, cell):
+    """The cell's job; of its lock this process keeps nothing."""
+    lock = take(cell)
+    job, = processes.start([cell.directory], [lock])
     os.close(lock)
+    return job
+
+
+def is_free(cell) -> bool:
+    lock = take(cell)
+    if lock is not None:
+        os.close(lock)
+    return lock is not None
 
 
 def code_of(process) -> int:
@@ -65,7 +80,8 @@ def code_of(process) -> int:
 def test_the_seeds_of_an_arm_share_a_process_and_are_what_they_are_in_their_own(base, tmp_path, started,  # noqa: F811
                                                                                   monkeypatch):
     arms = (Arm("narrow", {}), Arm("wide", {"model.width": base.model.width * 2}))
-    study = study_of(override(base, {"log_every": 1}), arms=arms, seeds=2, varies=("model.width",))
+    study = study_of(override(base, {"log_every": 1}), arms=arms, seeds=2, varies=("model.width",),
+                     losses=("causal_lm",))
     said = {}
     for kind in ("kept", "own"):
         if kind == "own":
@@ -73,7 +89,8 @@ def test_the_seeds_of_an_arm_share_a_process_and_are_what_they_are_in_their_own(
         cells = planned(study, tmp_path / kind)
         with local.Local(max_parallel=1).crew() as crew:
             assert Queue(list(cells.values()), crew, 0, Quiet()).run() == []
-        said[kind] = {name: [line.get("train/loss", line.get("eval/loss")) for line in read_metrics(cell.directory)]
+        said[kind] = {name: [*(line.get("train/loss", line.get("eval/loss")) for line in read_metrics(cell.directory)),
+                             read_json(cell.directory / RESULT_FILE)["metrics"]["loss/causal_lm"]["value"]]
                       for name, cell in cells.items()}
     assert said["kept"] == said["own"] and len({tuple(one) for one in said["own"].values()}) == 4
     each = [f"{arm}/seed_{seed}" for arm in ("narrow", "wide") for seed in (0, 1)]
@@ -81,42 +98,81 @@ def test_the_seeds_of_an_arm_share_a_process_and_are_what_they_are_in_their_own(
 
 
 def test_each_cell_has_its_own_log_and_lock(three, processes):
-    (first, second, _), lock = three
-    assert code_of(*processes.start([first], [lock])) == 0
-    before = (first / LOG_FILE).read_text()
-    assert code_of(*processes.start([second], [lock])) == 0
-    assert (first / LOG_FILE).read_text() == before and "seed 0" in before
-    assert "seed 1" in (second / LOG_FILE).read_text()
-    assert read_json(second / "result.json")["peak_memory_bytes"] > 0
+    first, second, _ = three
+    for cell in (first, second):
+        job = started_on(processes, cell)
+        assert not is_free(cell)
+        assert code_of(job) == 0 and is_free(cell)
+        assert len(processes._free) == 1 and processes._free[0].worker.waits
+    logs = [(cell.directory / LOG_FILE).read_text() for cell in (first, second)]
+    assert "seed 0" in logs[0] and "seed 1" not in logs[0]
+    assert "seed 1" in logs[1] and "seed 0" not in logs[1]
 
 
 def test_a_cell_that_fails_ends_the_process_and_the_next_has_a_new_one(three, processes, started):
-    (first, second, third), lock = three
-    good = read_json(second / CELL_FILE)
-    write_json_atomic(second / CELL_FILE, good | {"run": good["run"] | {"steps": -1}})
-    assert code_of(*processes.start([first], [lock])) == 0
-    assert code_of(*processes.start([second], [lock])) == 1
-    assert "steps" in read_json(second / "failed.json")["error"]
-    assert code_of(*processes.start([third], [lock])) == 0
+    first, second, third = three
+    path = second.directory / CELL_FILE
+    good = read_json(path)
+    write_json_atomic(path, good | {"run": good["run"] | {"steps": -1}})
+    assert code_of(started_on(processes, first)) == 0
+    assert code_of(started_on(processes, second)) == 1
+    assert "steps" in read_json(second.directory / "failed.json")["error"]
+    assert code_of(started_on(processes, third)) == 0
     assert started == ["only/seed_0", "only/seed_2"]
 
 
 def test_a_process_that_was_killed_while_it_waited_is_replaced(three, processes, started):
-    (first, second, third), lock = three
-    assert code_of(*processes.start([first], [lock])) == 0
-    pid = processes._free[0].worker.pid
+    first, second, _ = three
+    assert code_of(started_on(processes, first)) == 0
+    pid, deadline = processes._free[0].worker.pid, time.monotonic() + 60
     os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 60
     while processes._server.exit_code(pid) is None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert code_of(*processes.start([second], [lock])) == 0
+    assert code_of(started_on(processes, second)) == 0
     assert started == ["only/seed_0", "only/seed_1"]
 
 
-def test_stopping_waits_for_none_that_has_nothing_to_do(three, processes):
-    (first, *_), lock = three
-    assert code_of(*processes.start([first], [lock])) == 0
+def test_a_later_cell_saves_when_it_is_stopped_and_goes_on_elsewhere(base, tmp_path, processes, started):  # noqa: F811
+    study = study_of(override(base, {"steps": 4000, "checkpoint_every": 4000, "evaluate_every": 4000}), seeds=2)
+    cells = list(planned(study, tmp_path).values())
+    short = read_json(cells[0].directory / CELL_FILE)
+    write_json_atomic(cells[0].directory / CELL_FILE, short | {"run": short["run"] | {"steps": 4}})
+    assert code_of(started_on(processes, cells[0])) == 0
+    job, log = started_on(processes, cells[1]), cells[1].directory / LOG_FILE
+    deadline = time.monotonic() + 300
+    while "step 2/4000" not in log.read_text():
+        assert time.monotonic() < deadline and job.exit_code() is None
+        time.sleep(0.01)
+    processes.stop()
+    assert "which is saved" in log.read_text()
+    assert is_free(cells[1]) and started == ["only/seed_0"]
+    with local.Local(max_parallel=1).crew() as crew:
+        job = started_on(crew, cells[1])
+        while "resuming at step" not in log.read_text():
+            assert time.monotonic() < deadline and job.exit_code() is None
+            time.sleep(0.01)
+
+
+def test_stopping_ends_a_process_that_waits(three, processes):
+    assert code_of(started_on(processes, three[0])) == 0
     pid = processes._free[0].worker.pid
     processes.stop()
     assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_the_peak_of_memory_counts_anew():
+    script = """
+import resource
+from arch_zoo.machine import forget_peak_memory
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+forget_peak_memory()  # that of the process which started this one
+small = peak()
+taken = bytearray(b"x") * (200 << 20)
+large = peak()
+del taken
+forget_peak_memory()
+print(large - small > 150 << 10, peak() - small < 50 << 10)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert ended.stdout.split() == ["True", "True"]
