@@ -88,7 +88,7 @@ def test_memory_that_runs_out_is_one_line_with_what_to_turn(runs):
 
 
 def test_a_cell_without_memory_says_so_in_its_file(tmp_path, monkeypatch):
-    def run_cell(workdir):
+    def run_cell(workdir, kept):
         raise MemoryError("Unable to allocate 9.0 GiB for an array")
 
     monkeypatch.setattr(one_cell, "run_cell", run_cell)
