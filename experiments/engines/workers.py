@@ -5,7 +5,6 @@ passes descriptors of its log and its lock. When either ends, the other side rea
 """
 
 import contextlib
-import gc
 import os
 import pathlib
 import select
@@ -80,7 +79,6 @@ def cells(first: pathlib.Path) -> Iterator[pathlib.Path]:
     with socket.socket(fileno=ours) as runner, contextlib.suppress(ConnectionError, KeyboardInterrupt):
         while True:
             os.close(lock)
-            gc.collect()
             give_back_memory()
             forget_peak_memory()
             runner.sendall(_DONE)
