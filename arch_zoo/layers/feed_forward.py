@@ -6,18 +6,10 @@ import flax.linen as nn
 import jax
 
 from arch_zoo.config import ModelConfig
+from arch_zoo.layers.activations import ACTIVATIONS
 from arch_zoo.layers.dropout import Dropout
 from arch_zoo.layers.initializers import kernel_initializer
 from arch_zoo.layers.products import Dense
-
-ACTIVATIONS = {
-    "relu": jax.nn.relu,
-    "gelu": functools.partial(jax.nn.gelu, approximate=False),
-    "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
-    "silu": jax.nn.silu,
-    "sigmoid": jax.nn.sigmoid,        # gated: GLU
-    "identity": lambda x_btm: x_btm,  # gated: bilinear
-}
 
 
 class FeedForward(nn.Module):

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from arch_zoo.config import ModelConfig
+from arch_zoo.layers.activations import ACTIVATIONS
 from arch_zoo.layers.cross_entropy import projected_cross_entropy
-from arch_zoo.layers.feed_forward import ACTIVATIONS
 from arch_zoo.layers.initializers import kernel_initializer
 from arch_zoo.layers.module import Module
 from arch_zoo.layers.norms import make_norm

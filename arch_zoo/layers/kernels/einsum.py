@@ -35,12 +35,28 @@ def attend(q_bqhd: jax.Array, k_bkgd: jax.Array, v_bkgd: jax.Array, visible_bqk:
     if bias_bhqk is not None:
         logits += bias_bhqk.reshape(-1, g, h // g, *bias_bhqk.shape[2:])
     logits = jnp.where(visible_bqk[:, None, None], logits, jnp.finfo(jnp.float32).min)
-    probabilities = jax.nn.softmax(logits, axis=-1).astype(v_bgkd.dtype)
+    probabilities = softmax(logits).astype(v_bgkd.dtype)
     if drop is not None:
         probabilities = drop(probabilities)
     out_bgnd = jnp.einsum("bgnk,bgkd->bgnd", probabilities.reshape(b, g, -1, k), v_bgkd)
     out_bqhd = out_bgnd.reshape(b, g, h // g, q, -1).transpose(0, 3, 1, 2, 4).reshape(b, q, h, -1)
     return jnp.where(visible_bqk.any(axis=-1)[:, :, None, None], out_bqhd, 0)
+
+
+@jax.custom_jvp
+def softmax(logits: jax.Array) -> jax.Array:
+    """Over the last axis. Its derivative is written in the probabilities, which are kept anyway: what is derived from a
+    quotient keeps the exponentials besides, and goes over them once more (benchmarks/NOTES.md).
+    """
+    exponentials = jnp.exp(logits - jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True)))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+@softmax.defjvp
+def _softmax_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    (logits,), (change,) = primals, tangents
+    probabilities = softmax(logits)
+    return probabilities, probabilities * (change - (probabilities * change).sum(axis=-1, keepdims=True))
 
 
 @KERNELS.register("einsum")
