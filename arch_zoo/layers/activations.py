@@ -12,16 +12,17 @@ import jax.numpy as jnp
 
 
 def _with_slope(value_and_slope: Callable[[jax.Array], tuple[jax.Array, jax.Array]]) -> Callable:
-    @jax.custom_jvp
     def activation(x: jax.Array) -> jax.Array:
         return value_and_slope(x)[0]
 
-    @activation.defjvp
-    def _jvp(primals, tangents):
+    def jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
         value, slope = value_and_slope(*primals)
         return value, slope * tangents[0]
 
-    return activation
+    activation.__name__, activation.__doc__ = value_and_slope.__name__, value_and_slope.__doc__
+    made = jax.custom_jvp(activation)
+    made.defjvp(jvp)
+    return made
 
 
 @_with_slope

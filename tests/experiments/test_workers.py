@@ -161,6 +161,17 @@ def test_stopping_ends_a_process_that_waits(three, processes):
     assert not os.path.exists(f"/proc/{pid}")
 
 
+def test_stopping_does_not_mind_a_process_that_is_gone(three, processes):
+    started_on(processes, three[0])
+    pid, deadline = processes._busy[0].worker.pid, time.monotonic() + 60
+    os.kill(pid, signal.SIGKILL)
+    while processes._server.exit_code(pid) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    processes.stop()
+    assert is_free(three[0])
+
+
 def test_the_peak_of_memory_counts_anew():
     script = """
 import os, resource

@@ -1,12 +1,13 @@
 """A process that trains run after run compiles once for all that differ in seed or learning rate alone."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from arch_zoo.config import RunConfig
 from arch_zoo.data.prepare import prepare_data
-from arch_zoo.errors import Interrupted
+from arch_zoo.errors import Interrupted, UserError
 from arch_zoo.settings import override
 from arch_zoo.training import loop
 from arch_zoo.training.batches import training_batches
@@ -15,6 +16,7 @@ from arch_zoo.training.loop import train, train_together
 from arch_zoo.training.metrics import read_metrics
 from arch_zoo.training.parallel import Parallel, Pmap
 from arch_zoo.training.programs import LastPrograms
+from arch_zoo.training.starting import write_given_parameters
 from tests.evaluation.toy_text import documents
 from tests.toy import tiny_config
 
@@ -85,6 +87,28 @@ def test_a_run_that_resumes_or_starts_from_another_shares_them_too(made, compile
     train(started, data, tmp_path / "third alone")
     for name in ("second", "third"):
         assert_same_parameters(tmp_path / name, tmp_path / f"{name} alone")
+
+
+def test_programs_that_cannot_be_made_are_not_kept(made):
+    config, data = made
+    kept, size = LastPrograms(), data.tokenizer.vocabulary.size
+    kept.of(config, size)
+    with pytest.raises(UserError):
+        kept.of(config.replace(devices=999), size)
+    assert kept.of(config, size) is not None
+
+
+def test_a_run_begins_in_its_own_types_whatever_it_is_given(made, compiled, tmp_path):
+    config, data = made
+    kept, one = LastPrograms(), with_knobs(config, 0, 1e-3)
+    train(one, data, tmp_path / "first", kept=kept)
+    (tmp_path / "given").mkdir()
+    reached = read_parameters(tmp_path / "first" / "checkpoints")
+    write_given_parameters(tmp_path / "given", jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), reached))
+    train(one, data, tmp_path / "given", kept=kept)
+    assert len(compiled) == 1
+    found = read_parameters(tmp_path / "given" / "checkpoints")
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {np.dtype(np.float32)}
 
 
 def test_shapes_of_the_state_are_those_of_the_state(made):
