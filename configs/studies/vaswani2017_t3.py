@@ -38,7 +38,7 @@ def _rows(base: RunConfig) -> dict[str, dict]:
 
 def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
     base, stand_in = pairs_run(scale, data, changes={
-        "model.position": "sinusoidal", "model.embedding_dropout": 0.1,
+        "model.position": "sinusoidal", "model.scale_embeddings": True, "model.embedding_dropout": 0.1,
         "model.mlp_dim": at(scale, bench=512, gpu=1024, paper=2048)})
     metric, source = "loss/translation", "Vaswani et al. 2017, Table 3"
     small = "holds" if scale == "paper" else REVERSES
