@@ -1,8 +1,8 @@
 """ALiBi: which positions still work in texts longer than those of training?
 
 Paper: Press et al. 2021 (arXiv 2108.12409), Figure 1; rotary, T5's bias and sinusoids beside it.
-Reason: the paper's gaps are of more than a nat. At bench scale only sinusoids are that far behind, and already at the length
-  of training: the base does not scale embeddings by √width, so that sinusoids drown them.
+Reason: the paper's gaps are of more than a nat. At bench scale only sinusoids are that far behind, and already at the
+  length of training: presumably since this base does not scale embeddings by √width.
 Command: python -m experiments.reproduce --table=alibi.extrapolation --scale=bench --data=FOLDER
 Expected: docs/ablations/alibi_extrapolation.md
 """
