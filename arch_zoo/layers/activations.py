@@ -1,6 +1,6 @@
 """Activations. A smooth one keeps one number for its gradient: its slope, worked out beside its value.
 
-What automatic differentiation would keep instead are the three or four arrays that the formula goes through, and on
+What automatic differentiation would keep instead are the three to five arrays that the formula goes through, and on
 machines whose memory is the limit that costs time as well (benchmarks/NOTES.md).
 """
 

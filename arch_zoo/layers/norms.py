@@ -13,7 +13,7 @@ from arch_zoo.layers.module import Module
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def standardized(x: jax.Array, epsilon: float, centred: bool) -> jax.Array:
     """(x − mean) / std over the last axis, or x / rms(x). Its derivative is written in the result, which is kept
-    anyway; automatic differentiation would keep x and its square besides.
+    anyway; automatic differentiation would keep two arrays more.
     """
     return _standardized(x, epsilon, centred)[0]
 

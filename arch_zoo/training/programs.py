@@ -64,7 +64,7 @@ class Programs:
 
 def _without_knobs(config: RunConfig) -> RunConfig:
     """Equal for runs that share programs. Where a run starts from is no part of them either."""
-    return override(config, {"seed": 0, "optimizer.learning_rate": 1.0, "start_from": None})
+    return override(config, dict.fromkeys(MAY_DIFFER, 1) | {"start_from": None})
 
 
 def name_of_programs(config: RunConfig) -> str:

@@ -24,7 +24,7 @@ _PAUSE = 0.2  # seconds between two looks
 @dataclasses.dataclass(frozen=True)
 class QueuedCell:
     """A cell's directory, what people call it, the cells that have to be done before it, and the name of its program,
-    which it shares with those that differ from it in seed or learning rate alone.
+    which it shares with those that differ from it in seed, learning rate or start alone.
     """
 
     directory: pathlib.Path
