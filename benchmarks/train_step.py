@@ -2,6 +2,7 @@
 
     python -m benchmarks.train_step                                    # three families, 4 × 256, on CPU
     python -m benchmarks.train_step --model=gpt2_small --dtype=bfloat16 --device=gpu
+    python -m benchmarks.train_step --beside=../before                 # what a change gave: another checkout of this
 
 All begin from the same weights and take the same batch; that their losses agree is looked at first. Each has a process
 of its own and all cores, and they take turns, a few steps at a time, so that a slow moment of the machine strikes all.
@@ -27,8 +28,10 @@ MODEL = flags.DEFINE_list("model", None, f"cases: {', '.join(CASES)}; default: {
 DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "type of activations; default: float32 on CPU, "
                                                                   "bfloat16 on a GPU")
 DEVICE = flags.DEFINE_enum("device", "cpu", ["cpu", "gpu"], "where")
-PEERS = flags.DEFINE_multi_enum("peer", ["eager", "malloc", "compiled"], ["eager", "malloc", "compiled"],
-                                "what stands beside ours; malloc: eager with our malloc settings, on CPU only")
+PEERS = flags.DEFINE_multi_enum("peer", None, ["eager", "malloc", "compiled"],
+                                "what stands beside ours; malloc: eager with our malloc settings, on CPU only; "
+                                "default: all three, and with --beside none")
+BESIDE = flags.DEFINE_string("beside", None, "folder of another checkout of this project: its step stands beside ours")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "turns of each", lower_bound=1)
 STEPS = flags.DEFINE_integer("steps", 4, "steps in a turn", lower_bound=1)
 CHANGE = flags.DEFINE_multi_string("change", [], "PATH=VALUE: a field of our run, where the model stays the same")
@@ -39,6 +42,8 @@ _TITLES = {"eager": "torch eager", "malloc": "torch eager, our malloc", "compile
 
 def main(arguments: list[str]) -> None:
     """One row for each case and contender."""
+    if BESIDE.value is not None and not (pathlib.Path(BESIDE.value) / "benchmarks/steps/ours.py").is_file():
+        raise UserError(f"--beside={BESIDE.value}: no checkout of this project; benchmarks/steps/ours.py is not in it")
     dtype = DTYPE.value or ("float32" if DEVICE.value == "cpu" else "bfloat16")
     found = {name: measure(name, find_case(name), dtype) for name in MODEL.value or
              (ON_CPU if DEVICE.value == "cpu" else ON_GPU)}
@@ -62,8 +67,11 @@ def measure(name: str, case: Case, dtype: str) -> list[dict]:
         ours = ("benchmarks.steps.ours", [name, dtype, folder, *CHANGE.value], fast | platform)
         peers = {peer: ("benchmarks.steps.peer", ["compiled" if peer == "compiled" else "eager", dtype, device, folder],
                         {"GLIBC_TUNABLES": fast["GLIBC_TUNABLES"]} if peer == "malloc" else {})
-                 for peer in PEERS.value if peer != "malloc" or DEVICE.value == "cpu"}
-        for title, arguments in {"arch_zoo": ours, **{_TITLES[peer]: peers[peer] for peer in peers}}.items():
+                 for peer in _peers() if peer != "malloc" or DEVICE.value == "cpu"}
+        contenders = {"arch_zoo": ours, **{_TITLES[peer]: peers[peer] for peer in peers}}
+        if BESIDE.value is not None:
+            contenders[BESIDE.value] = (*ours, BESIDE.value)
+        for title, arguments in contenders.items():
             workers.append(Worker(title, *arguments))
             stack.callback(workers[-1].close)
         _require_same_losses(workers, dtype)
@@ -73,6 +81,10 @@ def measure(name: str, case: Case, dtype: str) -> list[dict]:
         tokens = config.batch_size * config.data.length
         return [{"title": worker.title, "tokens": tokens, "seconds": sorted(worker.seconds), **worker.facts}
                 for worker in workers]
+
+
+def _peers() -> list[str]:
+    return PEERS.value or ([] if BESIDE.value else list(_TITLES))
 
 
 def _write(config, folder: str) -> None:

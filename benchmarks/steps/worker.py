@@ -49,9 +49,11 @@ def _memory(name: str) -> int:
 class Worker:
     """Another process of this kind, and what it has said."""
 
-    def __init__(self, title: str, module: str, arguments: list[str], environment: dict[str, str]):
+    def __init__(self, title: str, module: str, arguments: list[str], environment: dict[str, str],
+                 folder: str | None = None):
+        """`folder`: where its code is, if not here."""
         self.title, self.seconds = title, []
-        self._process = subprocess.Popen([sys.executable, "-m", module, *arguments], stdin=subprocess.PIPE,
+        self._process = subprocess.Popen([sys.executable, "-m", module, *arguments], stdin=subprocess.PIPE, cwd=folder,
                                          stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
         self.facts = self._answer()
 

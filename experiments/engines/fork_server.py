@@ -34,15 +34,21 @@ class ForkServer:
     def __init__(self, environment: dict[str, str]):
         """`environment` is that of the server, and of its children where they are not given another."""
         self._socket, theirs = socket.socketpair()
-        self._process = subprocess.Popen([sys.executable, "-m", "experiments.engines.fork_server"], env=environment,
-                                         stdin=theirs.fileno())
+        # Ctrl-C reaches the whole group, and who started this decides: the server inherits that it is blocked.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _LEFT_TO_FORKS)
+        try:
+            self._process = subprocess.Popen([sys.executable, "-m", "experiments.engines.fork_server"],
+                                             env=environment, stdin=theirs.fileno())
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
-        self._unread, self._codes = b"", {}
+        self._unread, self._codes, self._was_asked = b"", {}, False
 
     def start(self, module: str, arguments: list[str], environment: dict[str, str], log: pathlib.Path,
               kept: Sequence[int]) -> int:
         """`python -m module arguments` in a fork, its output appended to `log`; returns its process id."""
         request = json.dumps({"module": module, "arguments": arguments, "environment": environment}).encode()
+        self._was_asked = True
         with open(log, "ab") as file:
             socket.send_fds(self._socket, [request], [file.fileno(), *kept])
         while True:
@@ -70,15 +76,17 @@ class ForkServer:
 
     def close(self) -> None:
         """End the server; children that still run are told to end as well."""
+        if not self._was_asked:  # it may still be importing, and has no children
+            self._process.kill()
         self._socket.close()
         self._process.wait()
 
 
 def serve(requests: socket.socket) -> None:
-    """Fork for each request until the other side is gone."""
-    # Ctrl-C reaches the whole group, and who started this decides. Blocked, not ignored: a fork still gets what is sent
-    # to it before it is ready.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _LEFT_TO_FORKS)
+    """Fork for each request until the other side is gone.
+
+    Signals are blocked here, not ignored: a fork still gets what is sent to it before it is ready.
+    """
     children = set()
     while True:
         if select.select([requests], [], [], _PAUSE)[0]:

@@ -47,14 +47,14 @@ class Share:
 
 
 class Processes:
-    """The shares of the machine, those that are free and those that work."""
+    """The shares of the machine, those that are free and those that work; what cells need is imported from now on."""
 
     def __init__(self, max_parallel: int):
         cores, gpus = usable_cores(), usable_gpus()
         count = min(max_parallel, len(cores))
         self._free = [Share(_share(i, count, cores, gpus)) for i in range(count)]
         self._busy: list[Share] = []
-        self._server: ForkServer | None = None
+        self._server = ForkServer(fast_environment() | {"PYTHONUNBUFFERED": "1"})
 
     def room(self) -> int:
         """Free shares."""
@@ -62,8 +62,6 @@ class Processes:
 
     def start(self, cells: Sequence[pathlib.Path], locks: Sequence[int]) -> "list[Process]":
         """Each on a free share: where a process waits that has its program, else where none waits, else anywhere."""
-        if self._server is None:
-            self._server = ForkServer(fast_environment() | {"PYTHONUNBUFFERED": "1"})
         wanted = list(zip(cells, locks, strict=True))
         handed = {cell: share for cell, lock in wanted if (share := self._hand(cell, lock)) is not None}
         return [Process(handed.get(cell) or self._begin(cell, lock), self) for cell, lock in wanted]
@@ -100,8 +98,6 @@ class Processes:
 
     def stop(self) -> None:
         """On Ctrl-C they save and stop; if this process is killed they are told to by the server, or by the kernel."""
-        if self._server is None:
-            return
         workers = [share.worker for share in (*self._busy, *self._free) if share.worker is not None]
         for worker in workers:
             if not worker.waits:
@@ -114,7 +110,6 @@ class Processes:
                 share.worker.end()
                 share.worker = None
         self._server.close()
-        self._server = None
 
 
 class Process:

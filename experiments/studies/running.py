@@ -12,7 +12,7 @@ from arch_zoo.errors import UserError
 from arch_zoo.files import read_json, write_json_atomic
 from arch_zoo.settings import Settings, override, setting
 from experiments import program
-from experiments.engines.base import ENGINES
+from experiments.engines.base import ENGINES, Crew
 from experiments.studies.config import StudyConfig
 from experiments.studies.layout import STUDY_FILE
 
@@ -61,15 +61,15 @@ def run_study(study: StudyConfig, running: Running) -> int | None:
     """What is left of the study in --workdir, or with --dry_run only its plan; an exit code."""
     if WORKDIR.value is None:
         raise UserError("--workdir=DIR is required: the directory of the study")
-    data_of = prepare_data_of(study)
     if DRY_RUN.value:
         from experiments.studies.plan import ledger_text, make_plan
 
-        print(ledger_text(make_plan(study, data_of)))
+        print(ledger_text(make_plan(study, prepare_data_of(study))))
         return None
     workdir = pathlib.Path(WORKDIR.value)
-    cells = _planned_cells(study, workdir, data_of)
-    failed = _work(cells, running)
+    with running.engine.crew() as crew:  # what it lacks is said before anything runs, and it gets ready meanwhile
+        cells = _planned_cells(study, workdir, prepare_data_of(study))
+        failed = _work(cells, crew, running.retries)
     from experiments.report import build_report, terminal_summary
 
     page = build_report(workdir)
@@ -110,7 +110,7 @@ def _planned_cells(study: StudyConfig, workdir: pathlib.Path, data_of) -> list:
         return write_cells(study, workdir, read_json(workdir / STUDY_FILE))
 
 
-def _work(cells: list, running: Running) -> list:
+def _work(cells: list, crew: Crew, retries: int) -> list:
     """Run what is not done; returns the cells that failed."""
     from experiments.studies.progress import StudyProgress
     from experiments.studies.queue import Queue
@@ -118,5 +118,4 @@ def _work(cells: list, running: Running) -> list:
     if done := sum(cell.done for cell in cells):
         print(f"{done} of {len(cells)} cells are done already", flush=True)
     progress = StudyProgress({cell.directory: cell.label for cell in cells}, done)
-    with running.engine.crew() as crew:
-        return Queue(cells, crew, running.retries, progress).run()
+    return Queue(cells, crew, retries, progress).run()

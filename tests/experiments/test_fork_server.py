@@ -80,3 +80,18 @@ def test_forks_end_when_whoever_started_the_server_is_killed(home):
     while pathlib.Path(f"/proc/{pid}").exists() and "Z" not in pathlib.Path(f"/proc/{pid}/stat").read_text().split()[2]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_ctrl_c_while_it_imports_is_for_whoever_started_it(home):
+    server = ForkServer(environment() | {"PYTHONPATH": f"{ROOT}:{home}"})
+    os.kill(server._process.pid, signal.SIGINT)
+    pid = server.start("told", ["0"], {"GREETING": "still here"}, home / "still.log", [])
+    assert ended(server, pid) == 0
+    server.close()
+    assert server._process.returncode == 0
+
+
+def test_one_that_nobody_asked_ends_at_once(home):
+    server = ForkServer(environment())
+    server.close()
+    assert server._process.returncode == -signal.SIGKILL  # it did not first import everything

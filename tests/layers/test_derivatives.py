@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from arch_zoo.layers.activations import ACTIVATIONS, gelu, gelu_tanh, silu
-from arch_zoo.layers.kernels.einsum import softmax
+from arch_zoo.layers.kernels.einsum import for_every_row, softmax
 from arch_zoo.layers.norms import standardized
 
 
@@ -75,3 +75,25 @@ def test_half_precision_stays_half():
 
 def test_an_activation_says_what_it_is():
     assert gelu.__name__ == "gelu" and "Hendrycks" in gelu.__doc__
+
+
+def test_a_bias_of_all_rows_has_the_gradient_of_a_broadcast_one_also_with_members_side_by_side():
+    bias, weights = jnp.ones((2, 3, 4, 5)), inputs((7, 3, 4, 5))[1]
+
+    def gradient(bias, function):
+        return jax.grad(lambda x: jnp.sum(jnp.sin(function(x)) * weights))(bias)
+
+    def ours(x):
+        return for_every_row(x, 7)
+
+    np.testing.assert_array_equal(ours(bias[0]), np.ones((7, 3, 4, 5)))
+    alone = gradient(bias[0], ours)
+    np.testing.assert_allclose(alone, gradient(bias[0], lambda x: jnp.broadcast_to(x, (7, *x.shape))), rtol=1e-5,
+                               atol=1e-6)
+    together = jax.vmap(lambda x: gradient(x, ours))(bias)
+    np.testing.assert_array_equal(together, np.stack([alone, alone]))
+
+
+def test_summing_row_after_row_is_what_a_cpu_does():
+    lowered = jax.jit(jax.grad(lambda x: jnp.sum(jnp.sin(for_every_row(x, 7))))).lower(jnp.ones((3, 4, 5))).as_text()
+    assert "stablehlo.while" in lowered

@@ -1,6 +1,7 @@
 """Attention as it is written down: the reference for every other kernel, and the one for CPUs."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +34,8 @@ def attend(q_bqhd: jax.Array, k_bkgd: jax.Array, v_bkgd: jax.Array, visible_bqk:
     k_bgkd, v_bgkd = k_bkgd.swapaxes(1, 2), v_bkgd.swapaxes(1, 2)
     logits = jnp.einsum("bgnd,bgkd->bgnk", rows_bgnd, k_bgkd).astype(jnp.float32).reshape(b, g, h // g, q, k)
     if bias_bhqk is not None:
-        logits += bias_bhqk.reshape(-1, g, h // g, *bias_bhqk.shape[2:])
+        bias_bhqk = bias_bhqk if bias_bhqk.shape[0] == b else for_every_row(bias_bhqk[0], b)
+        logits += bias_bhqk.reshape(b, g, h // g, *bias_bhqk.shape[2:])
     logits = jnp.where(visible_bqk[:, None, None], logits, jnp.finfo(jnp.float32).min)
     probabilities = softmax(logits).astype(v_bgkd.dtype)
     if drop is not None:
@@ -41,6 +43,29 @@ def attend(q_bqhd: jax.Array, k_bkgd: jax.Array, v_bkgd: jax.Array, visible_bqk:
     out_bgnd = jnp.einsum("bgnk,bgkd->bgnd", probabilities.reshape(b, g, -1, k), v_bgkd)
     out_bqhd = out_bgnd.reshape(b, g, h // g, q, -1).transpose(0, 3, 1, 2, 4).reshape(b, q, h, -1)
     return jnp.where(visible_bqk.any(axis=-1)[:, :, None, None], out_bqhd, 0)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def for_every_row(bias_hqk: jax.Array, rows: int) -> jax.Array:
+    """The bias that the rows of a batch share, [rows, h, q, k]. Its gradient is their sum: on CPU row after row, since
+    XLA goes over all rows for each element, which takes thirty times as long (benchmarks/NOTES.md).
+    """
+    return jnp.broadcast_to(bias_hqk, (rows, *bias_hqk.shape))
+
+
+def _for_every_row_forward(bias_hqk: jax.Array, rows: int) -> tuple[jax.Array, None]:
+    return for_every_row(bias_hqk, rows), None
+
+
+def _for_every_row_backward(rows: int, kept: None, change_bhqk: jax.Array) -> tuple[jax.Array]:
+    return jax.lax.platform_dependent(change_bhqk, cpu=_row_after_row, default=lambda change: change.sum(axis=0)),
+
+
+def _row_after_row(x: jax.Array) -> jax.Array:
+    return jax.lax.scan(lambda total, row: (total + row, None), jnp.zeros_like(x[0]), x)[0]
+
+
+for_every_row.defvjp(_for_every_row_forward, _for_every_row_backward)
 
 
 @jax.custom_jvp
