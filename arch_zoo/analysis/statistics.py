@@ -143,6 +143,7 @@ class Verdict(enum.StrEnum):
     NULL = "NULL"
     DOES_NOT_REPLICATE = "DOES NOT REPLICATE"
     EXPECTED_REVERSAL = "EXPECTED REVERSAL"
+    NOT_INFORMATIVE = "NOT INFORMATIVE"
     NONE = "NO VERDICT"
 
 
@@ -156,6 +157,7 @@ DEFINITIONS = {
     Verdict.DOES_NOT_REPLICATE: "significant and larger than the declared band, against the claim",
     Verdict.EXPECTED_REVERSAL: "against the paper's direction and larger than the noise, where the study had declared "
                                "before running that the claim reverses at this scale",
+    Verdict.NOT_INFORMATIVE: "whatever was found: the study had declared before running that this scale cannot tell",
     Verdict.NONE: "not testable: fewer than two paired seeds, or no spread between them",
 }
 
@@ -166,11 +168,14 @@ def verdict(paired: Paired | None, p: float | None, expectation: str = "holds", 
     Args:
       paired: the claim's better arm against its worse arm, positive where the better arm is ahead; None: not measured.
       p: its p value after correction.
-      expectation: "holds", "reverses at this scale", or "null" for a claim that there is no difference.
+      expectation: "holds", "reverses at this scale", "not informative at this scale", or "null" for a claim that
+        there is no difference.
       band: differences up to this size count as none, whatever their p value.
     """
     if paired is None or p is None:
         return Verdict.NONE
+    if expectation == "not informative at this scale":
+        return Verdict.NOT_INFORMATIVE
     size, significant = abs(paired.mean), p < SIGNIFICANCE and abs(paired.mean) > band
     if expectation == "null":
         if paired.interval.low >= -band and paired.interval.high <= band:

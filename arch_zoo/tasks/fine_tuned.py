@@ -7,6 +7,7 @@ from arch_zoo.fine_tuning.config import FineTuneConfig
 from arch_zoo.fine_tuning.seeds import Experiment, baseline, labelled_task
 from arch_zoo.registry import TASKS
 from arch_zoo.settings import setting
+from arch_zoo.settings_view import flatten
 from arch_zoo.tasks.base import Measured, Metric, Outcome, Subject, Task
 
 
@@ -41,8 +42,11 @@ class FineTuned(Task):
 
     def metrics(self) -> tuple[Metric, ...]:
         task = self._read()
-        always = baseline(task)
-        return tuple(Metric(name, f"{task.name}, {name}", "higher", name, always["metrics"][name],
+        always, ordinary = baseline(task), flatten(type(self.learning.answer)())
+        asked = ", ".join(f"{option}={value}" for option, value in flatten(self.learning.answer).items()
+                          if value != ordinary[option])
+        title = f"{task.name} ({asked})" if asked else task.name
+        return tuple(Metric(name, f"{title}, {name}", "higher", name, always["metrics"][name],
                             f"{name} on {task.name} after fine-tuning, {len(task.dev):,} held-out examples; chance is "
                             f"{always['how']}") for name in task.metrics)
 

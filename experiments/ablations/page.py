@@ -1,7 +1,9 @@
 """A short page about a finished ablation, for a repository: the answer beside the paper's, and the command."""
 
 import pathlib
+import re
 import shlex
+from typing import Any
 
 from arch_zoo.files import write_bytes_atomic, write_text_atomic
 from arch_zoo.training.metrics import clock
@@ -31,9 +33,18 @@ def write_page(workdir: pathlib.Path, folder: pathlib.Path, table: str) -> pathl
         paper=[(column, paper_table(content.findings, column)) for column in content.paper
                if column.metric is not None],
         claims=tables.claims_table(content.findings), ledger=config_tables.ledger_table(study),
-        wall=clock(seconds), plot=f"{name}.png" if plots else None)
+        wall=clock(seconds), reference=_about(study.record["configs"][study.reference]), plot=f"{name}.png" if plots else None)
     write_text_atomic(folder / f"{name}.md", text)
     return folder / f"{name}.md"
+
+
+def _about(config: dict[str, Any]) -> str:
+    """A run in a few words; of files only their names, which say nothing of a machine."""
+    model, data = config["model"], config["data"]
+    corpora = [re.sub(r"(^|[:,])[~./][^,]*/", r"\1", corpus) for corpus in (data["corpus"], *data["mixed_with"])]
+    return (f"{model['architecture']['name'].replace('_', '-')}, width {model['width']}, depth {model['depth']}, "
+            f"{model['heads']} heads; {config['steps']:,} steps of {config['batch_size']} × {data['length']} tokens, "
+            f"learning rate {config['optimizer']['learning_rate']:g}, from {', '.join(corpora)}")
 
 
 def _for_others(command: str, name: str) -> str:

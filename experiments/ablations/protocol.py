@@ -155,6 +155,8 @@ def claims(source: str, metric: str, *rows: tuple, verified: bool = True) -> tup
 
 
 REVERSES = "reverses at this scale"
+NOT_INFORMATIVE = "not informative at this scale"
+EXPECTATION = "an expectation, in no paper"  # as the source of a claim
 
 
 def table(source: str, columns: tuple[str, ...], baseline: str, rows: dict[str, tuple[float, ...]],

@@ -37,8 +37,8 @@ class Claim(Settings):
     metric: str = setting("", "key of a shared metric")
     better_arm: str = setting("", "slug of the arm that should be ahead")
     worse_arm: str = setting("", "slug of the other")
-    expectation: Literal["holds", "reverses at this scale", "null"] = setting("holds", "what this scale should show, "
-                                                                              "decided before running")
+    expectation: Literal["holds", "reverses at this scale", "not informative at this scale", "null"] = setting(
+        "holds", "what this scale should show, decided before running")
     band: float = setting(0.0, "for null: differences below this count as none", low=0)
 
     def check(self) -> None:

@@ -57,7 +57,7 @@ def measure(name: str, run: Evaluated) -> dict[str, dict[str, Any]]:
         if name in GROUPS:
             return GROUPS[name].measure(run)
         loss = losses(run.evaluation).get(name)
-        return _of_task(name, run) if loss is None else {name: loss.measure(run)}
+        return _of_task(name, run) if loss is None else loss.measure(run)
     except Undefined as error:
         return {name: {"value": None, "reason": str(error)}}
 
@@ -187,7 +187,7 @@ def describe(evaluation: EvaluationConfig, data: DataConfig) -> list[dict[str, A
         raise UserError(f"metrics: there is none named {unknown[0]!r}.{did_you_mean(unknown[0], GROUPS)} "
                         f"Known: {', '.join(GROUPS)}")
     return [*(entry for name in evaluation.metrics for entry in GROUPS[name].describe(evaluation, data)),
-            *(loss.describe() for loss in losses(evaluation).values()), *_of_tasks(evaluation)]
+            *(metric for loss in losses(evaluation).values() for metric in loss.describe()), *_of_tasks(evaluation)]
 
 
 def optimum(evaluation: EvaluationConfig, base: RunConfig, data: Data) -> dict[str, float]:

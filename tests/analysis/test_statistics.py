@@ -112,6 +112,8 @@ CLEAR, WEAK, NOISE = [0.10, 0.11, 0.12], [0.10, 0.02, 0.15], [0.10, -0.09, 0.02]
     ("minus weak", "holds", 0.0, Verdict.NULL),
     ("minus clear", "reverses at this scale", 0.0, Verdict.EXPECTED_REVERSAL),
     ("minus weak", "reverses at this scale", 0.0, Verdict.EXPECTED_REVERSAL),
+    (CLEAR, "not informative at this scale", 0.0, Verdict.NOT_INFORMATIVE),
+    ("minus clear", "not informative at this scale", 0.0, Verdict.NOT_INFORMATIVE),
     (NOISE, "reverses at this scale", 0.0, Verdict.NULL),
     ([0.1], "holds", 0.0, Verdict.NONE),
     ([0.1, 0.1], "holds", 0.0, Verdict.NONE),

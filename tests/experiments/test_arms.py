@@ -109,6 +109,9 @@ def test_the_best_rate_on_trial_is_taken_and_one_that_diverged_is_not(tmp_path):
 
 
 def test_losses_are_named_by_objective_and_length():
-    assert list(losses(EvaluationConfig(losses=("masked_lm", "causal_lm")))) == ["loss/masked_lm", "loss/causal_lm"]
-    at = losses(EvaluationConfig(losses=("causal_lm",), loss_lengths=(16, 32)))
-    assert list(at) == ["loss/causal_lm_at_16", "loss/causal_lm_at_32"]
+    two = losses(EvaluationConfig(losses=("masked_lm", "causal_lm")))
+    assert [metric["key"] for loss in two.values() for metric in loss.describe()] == list(two) == \
+        ["loss/masked_lm", "loss/causal_lm"]
+    at, = losses(EvaluationConfig(losses=("causal_lm",), loss_lengths=(16, 32))).values()
+    assert [metric["key"] for metric in at.describe()] == \
+        ["loss/causal_lm_at_16", "loss/causal_lm_at_32", "loss/causal_lm_growth"]

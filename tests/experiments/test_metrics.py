@@ -188,11 +188,11 @@ def test_losses_are_measured_of_as_many_windows_of_each_length_as_asked(runs):
     found = {}
     for lengths, windows in (((8, 16), 8), ((8, 16), 16)):
         run = runs(losses="causal_lm", loss_windows=str(windows), loss_lengths=",".join(map(str, lengths)))
-        keys = groups(run.evaluation)[len(GROUPS):]
-        assert len(keys) == len(lengths)
-        found[windows] = [next(iter(measure(key, run).values())) for key in keys]
+        group, = groups(run.evaluation)[len(GROUPS):]
+        *found[windows], growth = measure(group, run).values()
         for length, entry in zip(lengths, found[windows], strict=True):
             assert 0 <= windows * length - entry["count"] < length and np.isfinite(entry["value"])
+        assert growth["value"] == found[windows][1]["value"] - found[windows][0]["value"]
     assert [entry["value"] for entry in found[8]] != [entry["value"] for entry in found[16]]
 
 
