@@ -33,7 +33,8 @@ def write_page(workdir: pathlib.Path, folder: pathlib.Path, table: str) -> pathl
         paper=[(column, paper_table(content.findings, column)) for column in content.paper
                if column.metric is not None],
         claims=tables.claims_table(content.findings), ledger=config_tables.ledger_table(study),
-        wall=clock(seconds), reference=_about(study.record["configs"][study.reference]), plot=f"{name}.png" if plots else None)
+        wall=clock(seconds), reference=_about(study.record["configs"][study.reference]),
+        plot=f"{name}.png" if plots else None)
     write_text_atomic(folder / f"{name}.md", text)
     return folder / f"{name}.md"
 
