@@ -9,6 +9,13 @@ import pytest
 from experiments.environment import fast_environment
 from tests.runs import ROOT
 
+CACHE = """
+import sys
+from experiments import program
+program.use_compilation_cache(sys.argv[1])
+import jax
+print(jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs)
+"""
 PROBE = """
 import os, sys
 from absl import flags
@@ -46,3 +53,12 @@ def test_processes_that_are_started_are_told(monkeypatch, switch):
     if switch:
         monkeypatch.setenv("ARCH_ZOO_FAST_ENVIRONMENT", switch)
     assert ("GLIBC_TUNABLES" in fast_environment()) == (switch is None)
+
+
+@pytest.mark.parametrize(("variables", "seen"), [
+    ({}, "ours/compiled 0.5"), ({"JAX_COMPILATION_CACHE_DIR": "theirs"}, "theirs 0.5"),
+    ({"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "3"}, "ours/compiled 3.0")])
+def test_what_the_user_says_of_compiled_programs_goes_before(variables, seen):
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_COMP", "JAX_PERS"))}
+    assert subprocess.run([sys.executable, "-c", CACHE, "ours"], cwd=ROOT, text=True, check=True, capture_output=True,
+                          env=bare | variables).stdout.strip() == seen
