@@ -132,7 +132,7 @@ def usable_gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [one for one in visible.split(",") if one.strip() not in ("", "-1")]
-    if os.environ.get("JAX_PLATFORMS", "cuda").split(",")[0] not in ("cuda", "gpu"):
+    if (os.environ.get("JAX_PLATFORMS") or "cuda").split(",")[0] not in ("cuda", "gpu"):
         return []
     # The driver's own list; a container may have the devices without it.
     there = list(_DRIVER.glob("*")) or [one for one in _DEVICES.glob("nvidia*") if one.name[6:].isdecimal()]

@@ -209,6 +209,10 @@ def test_gpus_are_those_of_the_driver_or_else_the_devices_that_a_container_has(b
     assert local.usable_gpus() == []
     for name in ("nvidia0", "nvidia1", "nvidia10", "nvidiactl", "nvidia-uvm", "null"):
         (devices / name).touch()
+    for platforms, count in {"cuda,cpu": 3, "": 3, "cpu": 0}.items():
+        monkeypatch.setenv("JAX_PLATFORMS", platforms)
+        assert len(local.usable_gpus()) == count
+    monkeypatch.delenv("JAX_PLATFORMS")
     assert local.usable_gpus() == ["0", "1", "2"]
     driver.mkdir()
     (driver / "0000:01:00.0").touch()
