@@ -23,6 +23,11 @@ TURN = ("lower batch_size or data.length, raise accumulate, or set model.remat=T
         "--plan with the same flags says what fits")  # of a training
 
 
+# What a device says: CUDA's driver, its libraries, or XLA, whose RESOURCE_EXHAUSTED may also mean something else.
+_DEVICE_IS_FULL = re.compile(r"CUDA_ERROR_OUT_OF_MEMORY|(CUDNN|CUBLAS)_STATUS_ALLOC_FAILED|"
+                             r"^(?=.*(?i:memory|allocat)).*RESOURCE_EXHAUSTED", re.DOTALL)
+
+
 def out_of_memory(error: BaseException, turn: str = TURN) -> str | None:
     """The one line for an error that says that memory ran out, of the device or of the machine; None for any other.
 
@@ -30,7 +35,7 @@ def out_of_memory(error: BaseException, turn: str = TURN) -> str | None:
     """
     text = str(error)
     if not isinstance(error, MemoryError) and getattr(error, "errno", None) != errno.ENOMEM and \
-            not ("RESOURCE_EXHAUSTED" in text and re.search(r"memory|allocat", text, re.IGNORECASE)):
+            not _DEVICE_IS_FULL.search(text):
         return None
     size = re.search(r"(\d[\d.,]* ?(?:bytes|[KMGT]i?B))", text)
     return f"out of memory{f' ({size[1]} could not be had)' if size else ''}: {turn}"

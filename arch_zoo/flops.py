@@ -5,6 +5,7 @@ a query may not see are not computed, and nothing is computed twice, `model_flop
 """
 
 import math
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -82,9 +83,13 @@ def _dot_flops(equation: core.JaxprEqn) -> int:
     return 2 * math.prod(equation.outvars[0].aval.shape) * math.prod(left[axis] for axis in contracted)
 
 
-# Dense bf16 peaks in FLOP/s, from the vendors' data sheets, by a part of the device's name.
-_PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L4": 121e12, "V100": 125e12, "TPU v4": 275e12,
+# Dense peaks in FLOP/s, bf16 (V100: fp16), from the vendors' data sheets, by a part of the device's name; of several
+# that fit the longest counts.
+_PEAKS = {"GB200": 2500e12, "B200": 2250e12, "GH200": 989e12, "H200": 989e12, "H100": 989e12, "H100 PCIe": 756e12,
+          "H100 NVL": 835e12, "H20": 148e12, "A100": 312e12, "A40": 149.7e12, "A30": 165e12, "A10": 125e12,
+          "A10G": 70e12, "L40": 181e12, "L40S": 362e12, "L4": 121e12, "V100": 125e12, "TPU v4": 275e12,
           "TPU v5 lite": 197e12, "TPU v5": 459e12, "TPU v6 lite": 918e12}
+_SIDE_ON_CPU, _SIDE = 768, 8192  # of the square matrices that are multiplied elsewhere: an accelerator wants large ones
 
 
 @jax.jit
@@ -92,17 +97,24 @@ def _square(a: jax.Array) -> jax.Array:
     return a @ a
 
 
+def data_sheet_flops(kind: str) -> float | None:
+    """What the data sheet says of a device of this name; None for one that is not known."""
+    names = (name for name in _PEAKS if re.search(rf"\b{name}\b", kind))
+    return _PEAKS.get(max(names, key=len, default=None))
+
+
 def peak_flops(devices: list[jax.Device]) -> float:
     """FLOP/s the devices can reach: the data sheet's for a known accelerator, else a matrix product's, measured."""
-    known = next((peak for name, peak in _PEAKS.items() if name in devices[0].device_kind), None)
+    known = data_sheet_flops(devices[0].device_kind)
     if known is not None:
         return known * len(devices)
-    n = 768
-    a = jnp.ones((n, n), jnp.float32)
+    on_cpu = devices[0].platform == "cpu"
+    n, dtype = (_SIDE_ON_CPU, jnp.float32) if on_cpu else (_SIDE, jnp.bfloat16)
+    a = jnp.ones((n, n), dtype)
     _square(a).block_until_ready()
     seconds = []
     for _ in range(5):
         began = time.perf_counter()
         _square(a).block_until_ready()
         seconds.append(time.perf_counter() - began)
-    return 2 * n**3 / min(seconds)  # simulated CPU devices share the same cores
+    return 2 * n**3 / min(seconds) * (1 if on_cpu else len(devices))  # simulated devices share the same cores

@@ -6,12 +6,26 @@ import os
 import pathlib
 import sys
 
+_XLA_THREAD = "tf_XLAEigen"  # the system's name of one, which it cuts after 15 letters
+
 
 def usable_cores() -> list[int]:
     """Numbers of the cores that this process may run on; where the system cannot tell, of all there are."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
+
+
+def xla_threads() -> int | None:
+    """The threads with which XLA computes on the CPU in this process; None where the system does not tell.
+
+    XLA takes as many as cores that the process may use when JAX starts, or NPROC, and no fewer than simulated devices.
+    """
+    names = []
+    for thread in pathlib.Path("/proc/self/task").glob("*/comm"):
+        with contextlib.suppress(OSError):  # it may have ended meanwhile
+            names.append(thread.read_text().strip())
+    return names.count(_XLA_THREAD) or None
 
 
 def free_memory() -> tuple[int, str] | None:

@@ -19,7 +19,7 @@ def fast_environment() -> dict[str, str]:
     With --nofast_environment it is the one that is there.
 
     Wide vectors for loops over elements, and huge pages for the large arrays that XLA allocates and frees each step
-    (measured in benchmarks/NOTES.md).
+    (measured in benchmarks/NOTES.md). Threads need no setting: XLA has as many as the process may use cores.
     """
     if os.environ.get(_SWITCH) == "0":
         return dict(os.environ)

@@ -6,12 +6,12 @@ from arch_zoo.data.tokenizers.base import Vocabulary
 _TOKENS = "tokens:"
 
 
-def plan_text(config: RunConfig) -> str:
-    """The plan of the run as lines of text."""
+def plan_text(config: RunConfig, members: int) -> str:
+    """The plan of the run, or of so many that are trained as one program, as lines of text."""
     from arch_zoo.training.planning import make_plan
 
     vocabulary, said = vocabulary_of(config)
-    return show(make_plan(config, vocabulary), said)
+    return show(make_plan(config, vocabulary, members=members), said)
 
 
 def vocabulary_of(config: RunConfig) -> tuple[Vocabulary, str]:
@@ -33,6 +33,9 @@ def show(plan, vocabulary: str) -> str:
     """A `Plan` as text."""
     c, m = plan.config, plan.memory
     accumulated = f" in {c.accumulate} parts" if c.accumulate > 1 else ""
+    mesh = f", mesh={plan.mesh}" if plan.mesh else ""
+    together = [f"{plan.members} runs as one program: the batch_size is of each, all else is of the {plan.members} "
+                f"together"] if plan.members > 1 else []
     of = "" if plan.devices == 1 else " of all devices, which share it" if plan.shared else " of each device"
     rows = [(f"parameters, {plan.parameters:,}", size(m.parameters)),
             (f"optimizer state, {c.optimizer.kind}", size(m.optimizer)), ("batch", size(m.batch)),
@@ -42,8 +45,8 @@ def show(plan, vocabulary: str) -> str:
     return "\n".join([
         f"{c.objective.name} in {c.model.architecture.name}, {vocabulary}",
         f"batch_size={c.batch_size}{accumulated} × data.length={c.data.length}, {c.dtype}, "
-        f"{plan.devices} × {plan.device}, {c.parallel}", "", f"memory{of}, by XLA's analysis of the compiled step",
-        *_table(rows), "", _largest(plan), *_speed(plan), "",
+        f"{plan.devices} × {plan.device}, {c.parallel}{mesh}", *together, "",
+        f"memory{of}, by XLA's analysis of the compiled step", *_table(rows), "", _largest(plan), *_speed(plan), "",
         "Model FLOPs count what the model asks for: of a causal mask the half that is visible, nothing twice.",
         "Executed FLOPs count what the program computes: hidden keys and recomputation, too."])
 

@@ -127,13 +127,18 @@ def _name() -> str:
 
 
 def use_compilation_cache(cache_dir: str | None) -> None:
-    """Keep compiled programs on disk, so that a second start of the same run compiles nothing."""
+    """Keep compiled programs on disk, so that a second start of the same run compiles nothing.
+
+    What the environment says of that, JAX_COMPILATION_CACHE_DIR say, goes before.
+    """
     import jax
 
     from arch_zoo.files import cache_directory
 
-    jax.config.update("jax_compilation_cache_dir", str(cache_directory(cache_dir) / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    for option, value in (("jax_compilation_cache_dir", str(cache_directory(cache_dir) / "compiled")),
+                          ("jax_persistent_cache_min_compile_time_secs", 0.5)):
+        if option.upper() not in os.environ:
+            jax.config.update(option, value)
 
 
 def _fail(problem: Exception | str, code: int) -> None:

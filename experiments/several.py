@@ -15,6 +15,14 @@ PROCESS = flags.DEFINE_integer("process", None, "the number of this one, from 0 
 _VARIABLES = ((COORDINATOR, "JAX_COORDINATOR_ADDRESS"), (PROCESSES, "JAX_NUM_PROCESSES"), (PROCESS, "JAX_PROCESS_ID"))
 
 
+def refuse(what: str, instead: str) -> None:
+    """UserError where flags or the environment say that there are other processes."""
+    given = [f"--{flag.name}" if flag.value is not None else variable for flag, variable in _VARIABLES
+             if flag.value is not None or variable in os.environ]
+    if given:
+        raise UserError(f"{what}; leave out {', '.join(given)}; {instead}")
+
+
 def join_the_others() -> None:
     """Meet the other processes where flags or the environment say that there are any; UserError where they do not fit.
     """

@@ -26,6 +26,9 @@ flags.adopt_module_key_flags(several)
 
 def main(config: RunConfig, arguments: list[str]) -> int | None:
     """Claim the directory, train, write result.json; of several processes, the first one claims and writes."""
+    for name, flag in (("seeds", SEEDS), ("learning_rate", RATES)):
+        if (name in config.vectorize) != (flag.value is not None):
+            raise UserError(f"--config.vectorize={name} and --{flag.name} belong together: give both or neither")
     if PLAN.value:
         return _plan(config)
     if WORKDIR.value is None:
@@ -38,9 +41,6 @@ def main(config: RunConfig, arguments: list[str]) -> int | None:
     from experiments.studies.plan import record_of_run
 
     workdir, held = pathlib.Path(WORKDIR.value), contextlib.ExitStack()
-    for name, flag in (("seeds", SEEDS), ("learning_rate", RATES)):
-        if (name in config.vectorize) != (flag.value is not None):
-            raise UserError(f"--config.vectorize={name} and --{flag.name} belong together: give both or neither")
     if config.vectorize:
         from experiments.studies.together import train_group
 
@@ -67,10 +67,13 @@ def main(config: RunConfig, arguments: list[str]) -> int | None:
 
 
 def _plan(config: RunConfig) -> None:
+    several.refuse("--plan is for one process and the devices that it sees", "python -m benchmarks.mesh_memory says "
+                   "what each device of another mesh would hold")
     from experiments.planning import plan_text
+    from experiments.studies.together import count_members
 
     program.use_compilation_cache(config.data.cache_dir)
-    print(plan_text(config))
+    print(plan_text(config, count_members(config, SEEDS.value or 1, RATES.value)))
 
 
 def config_of_directory() -> str | None:

@@ -12,7 +12,10 @@ XLA = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 12345678 bytes
 
 @pytest.mark.parametrize(("error", "size"), [
     (MemoryError("Unable to allocate 2.50 GiB for an array with shape (4,)"), "2.50 GiB"), (MemoryError(), None),
-    (jax.errors.JaxRuntimeError(XLA), "12345678 bytes"), (OSError(errno.ENOMEM, "Cannot allocate memory"), None)])
+    (jax.errors.JaxRuntimeError(XLA), "12345678 bytes"), (OSError(errno.ENOMEM, "Cannot allocate memory"), None),
+    (jax.errors.JaxRuntimeError("INTERNAL: Failed to load a kernel: CUDA_ERROR_OUT_OF_MEMORY: out of memory"), None),
+    (jax.errors.JaxRuntimeError("INTERNAL: cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), None),
+    (jax.errors.JaxRuntimeError("INTERNAL: cuBLAS: CUBLAS_STATUS_ALLOC_FAILED"), None)])
 def test_each_way_to_run_out_of_memory_is_one_line_with_what_to_turn(error, size):
     line = out_of_memory(error)
     assert line.startswith("out of memory") and "\n" not in line

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from arch_zoo import flops
 from arch_zoo.analysis.ledger import counted_flops_per_token, make_ledger
-from arch_zoo.flops import count_flops, model_flops
+from arch_zoo.flops import count_flops, data_sheet_flops, model_flops, peak_flops
 from arch_zoo.layers.visibility import Visibility, visible_self
 from arch_zoo.models.formulas import visible_pairs
 from arch_zoo.settings import override
@@ -137,3 +138,30 @@ def test_the_walk_counts_what_each_device_of_a_mesh_does():
     mesh = jax.make_mesh((1,), ("data",))
     body = jax.shard_map(jnp.dot, mesh=mesh, in_specs=jax.P(), out_specs=jax.P())
     assert count_flops(body, jnp.ones((3, 4)), jnp.ones((4, 5))) == 2 * 3 * 4 * 5
+
+
+@pytest.mark.parametrize(("kind", "peak"), [
+    ("NVIDIA L4", 121e12), ("NVIDIA L40S", 362e12), ("NVIDIA H100 80GB HBM3", 989e12), ("NVIDIA H100 PCIe", 756e12),
+    ("NVIDIA A100-SXM4-80GB", 312e12), ("NVIDIA A10G", 70e12), ("NVIDIA B200", 2250e12), ("NVIDIA GB200", 2500e12),
+    ("Tesla V100-SXM2-16GB", 125e12), ("TPU v5 lite", 197e12), ("TPU v5", 459e12), ("NVIDIA RTX A4000", None),
+    ("cpu", None)])
+def test_the_data_sheet_is_that_of_the_whole_name(kind, peak):
+    assert data_sheet_flops(kind) == peak
+
+
+class Unheard:
+    """A device that no data sheet is known of, which computes on the first real one."""
+
+    def __init__(self, platform):
+        self.platform, self.device_kind = platform, "something new"
+
+
+@pytest.mark.parametrize(("platform", "times"), [("cpu", 1), ("gpu", 3)])
+def test_devices_that_are_not_known_are_measured_and_accelerators_add_up(monkeypatch, platform, times):
+    ticks = iter(range(100))
+    monkeypatch.setattr(flops.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr(flops, "_SIDE", 64)
+    seen, square = [], flops._square
+    monkeypatch.setattr(flops, "_square", lambda a: seen.append((len(a), a.dtype.name)) or square(a))
+    assert peak_flops([Unheard(platform)] * 3) == times * 2 * seen[0][0]**3
+    assert set(seen) == {{"cpu": (768, "float32"), "gpu": (64, "bfloat16")}[platform]}

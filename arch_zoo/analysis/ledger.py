@@ -74,4 +74,4 @@ def _abstract_parameters(config: RunConfig, vocab_size: int, vocabulary: Vocabul
     initialise = functools.partial(model.init, train=False)
     visibility = config.model.architecture.visibility
     batch = example_batch(config, vocabulary)
-    return jax.eval_shape(lambda key: initialise(key, batch, visibility)["params"], jax.random.key(0))
+    return jax.eval_shape(lambda: initialise(jax.random.key(0), batch, visibility)["params"])

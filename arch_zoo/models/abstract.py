@@ -26,7 +26,7 @@ def abstract_parameters(config: ModelConfig, vocab_size: int) -> Any:
     stream = make_stream(tokens, np.ones_like(tokens), tokens)
     batch = make_batch(stream, stream, tokens, tokens, tokens, np.zeros(1), 2)
     visibility = config.architecture.visibility
-    return jax.eval_shape(lambda key: model.init(key, batch, visibility, train=False)["params"], jax.random.key(0))
+    return jax.eval_shape(lambda: model.init(jax.random.key(0), batch, visibility, train=False)["params"])
 
 
 @functools.cache

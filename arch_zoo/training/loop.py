@@ -1,6 +1,6 @@
 """Training from config to last checkpoint: builds, resumes, trains, evaluates, saves; one run, or several at once."""
 
-import itertools
+import collections
 import pathlib
 import signal
 import time
@@ -55,23 +55,28 @@ def train_together(configs: Sequence[RunConfig], data: Data, workdirs: Sequence[
     label = label or workdirs[0].name
     try:
         programs = (kept or LastPrograms()).of(configs[0], data.tokenizer.vocabulary.size)
-        alone = programs.alone
-        shapes = members[0].setup.train.batch_at(0, alone.rows)
-        states = [member.begin(programs.initial_state(shapes, member.setup.knobs.seed), alone) for member in members]
-        ahead = sorted(zip(members, states, strict=True), key=lambda pair: pair[0].first)
-        for _, group in itertools.groupby(ahead, key=lambda pair: pair[0].first):
-            some, of_some = zip(*group, strict=True)
-            _Run(some, programs, of_some, label).to_the_end()
+        begun = _begun(members, programs)
+        for first in sorted(begun):  # handed over: a state that had a name here would stay on the device to the end
+            _Run(*zip(*begun.pop(first), strict=True), programs, label).to_the_end()
         return [member.failure or member.result() for member in members]
     finally:
         for member in members:
             member.close()
 
 
+def _begun(members: Sequence[Member], programs: Programs) -> dict[int, list[tuple[Member, Any]]]:
+    """{step: the members that stand there, each with the state that it goes on from}."""
+    shapes, begun = members[0].setup.train.batch_at(0, programs.alone.rows), collections.defaultdict(list)
+    for member in members:
+        state = member.begin(programs.initial_state(shapes, member.setup.knobs.seed), programs.alone)
+        begun[member.first].append((member, state))
+    return begun
+
+
 class _Run:
     """Members that stand at the same step, the program that trains them, and its clock."""
 
-    def __init__(self, members: Sequence[Member], programs: Programs, states: Sequence[Any], label: str):
+    def __init__(self, members: Sequence[Member], states: Sequence[Any], programs: Programs, label: str):
         self.members, self.config = members, members[0].config
         self.parallel = parallel = programs.alone if len(members) == 1 else programs.alone.together()
         self.setup, self.first = members[0].setup, members[0].first

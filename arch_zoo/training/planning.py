@@ -56,11 +56,14 @@ class StepMemory:
 class Plan:
     """The answers of `make_plan`. Memory is of one device, or of all where they share it.
 
-    `room` bytes of it are there for the run, as `source` says.
+    `room` bytes of it are there for the run, as `source` says. Of several members, trained as one program, all numbers
+    are of them together; batches are of each.
     """
 
     config: RunConfig
+    members: int
     devices: int
+    mesh: str              # the axes along which the devices stand; "" for a single one
     device: str
     shared: bool           # whether the devices share the memory: then it is that of all of them
     parameters: int        # how many numbers they are
@@ -84,31 +87,37 @@ class Plan:
     @property
     def tokens_per_second(self) -> float:
         """Measured, or what the devices' peak allows at most."""
-        tokens = self.config.batch_size * self.config.data.length
+        tokens = self.members * self.config.batch_size * self.config.data.length
         return tokens / (self.step_seconds or self.executed_flops / self.peak)
 
 
-def make_plan(config: RunConfig, vocabulary: Vocabulary, room: int | None = None) -> Plan:
-    """Compile the step of the run, and of other batches, and say what they need; `room` instead of what is free."""
+def make_plan(config: RunConfig, vocabulary: Vocabulary, room: int | None = None, members: int = 1) -> Plan:
+    """Compile the step of the run, or of so many as one program, and of other batches, and say what they need.
+
+    `room` instead of what is free.
+    """
     devices = choose_devices(config.devices)
     if room is None:
         room, source = _room(devices)
     else:
         source = "given"
-    compiled = CompiledShapes(config, vocabulary, devices)
+    compiled = CompiledShapes(config, vocabulary, devices, members)
 
     def bytes_of(size: int) -> int:
         if size == config.batch_size:
             return compiled.memory.run
-        return CompiledShapes(config.replace(batch_size=size), vocabulary, devices).memory.run
+        return CompiledShapes(config.replace(batch_size=size), vocabulary, devices, members).memory.run
 
-    unit = len(devices) * config.accumulate
+    unit = len(devices) // config.mesh.tensor * config.accumulate  # neighbours along `tensor` share their rows
     largest, is_largest = largest_batch(bytes_of, room, unit, config.batch_size)
-    plan = Plan(config, devices=len(devices), device=devices[0].device_kind, shared=shares_memory(devices),
+    axes = compiled.parallel.mesh.shape.items()
+    plan = Plan(config, members, devices=len(devices), mesh=",".join(f"{a}:{n}" for a, n in axes if n > 1),
+                device=devices[0].device_kind, shared=shares_memory(devices),
                 parameters=sum(leaf.size for leaf in jax.tree.leaves(compiled.state.parameters)),
                 memory=compiled.memory, room=room, source=source, largest_batch=largest, smallest_batch=unit,
-                is_largest=is_largest, model_flops=model_flops(config, vocabulary.size), executed_flops=compiled.flops,
-                peak=peak_flops(devices), compile_seconds=compiled.seconds, step_seconds=None, why_untimed="")
+                is_largest=is_largest, model_flops=members * model_flops(config, vocabulary.size),
+                executed_flops=compiled.flops, peak=peak_flops(devices), compile_seconds=compiled.seconds,
+                step_seconds=None, why_untimed="")
     seconds, why = _timed(plan, compiled)
     return dataclasses.replace(plan, step_seconds=seconds, why_untimed=why)
 
@@ -122,29 +131,35 @@ def members_that_fit(config: RunConfig, vocabulary: Vocabulary, room: int | None
 
 
 class CompiledShapes:
-    """The training step of a config, compiled for shapes alone."""
+    """The training step of a config, or of so many members as one program, compiled for shapes alone."""
 
-    def __init__(self, config: RunConfig, vocabulary: Vocabulary, devices: list[jax.Device]):
+    def __init__(self, config: RunConfig, vocabulary: Vocabulary, devices: list[jax.Device], members: int = 1):
         """Where the compiler tries kernels out, as on accelerators, it may itself run out of memory."""
-        self.config, self.vocabulary = config, vocabulary
+        self.config, self.vocabulary, self.members = config, vocabulary, members
         self.setup = Setup.without_data(config, vocabulary.size)
-        self.parallel = make_parallel(config.parallel, devices, config.batch_size, config.accumulate, config.mesh)
+        self.alone = make_parallel(config.parallel, devices, config.batch_size, config.accumulate, config.mesh)
+        self.parallel = self.alone if members == 1 else self.alone.together()
         logging.info("compiling the step for batch_size=%d", config.batch_size)
         batch = abstract_batch(config, vocabulary)
-        self.state = self.parallel.abstract(jax.eval_shape(self.setup.initial_state, batch))
-        placed = jax.eval_shape(self.parallel.place_batch, batch)
+        state, batch, knobs = jax.eval_shape(lambda *one: tuple(map(self._joined, one)),
+                                             jax.eval_shape(self.setup.initial_state, batch), batch, self.setup.knobs)
+        self.state, placed = self.parallel.abstract(state), jax.eval_shape(self.parallel.place_batch, batch)
         step = self.parallel.compile_train(self.setup.step)
-        self.flops = count_flops(step, self.state, placed, self.setup.knobs)
+        self.flops = count_flops(step, self.state, placed, knobs)
         began = time.perf_counter()
-        self.step = step.lower(self.state, placed, self.setup.knobs).compile()
+        self.step = step.lower(self.state, placed, knobs).compile()
         self.seconds = time.perf_counter() - began
         self.memory = _memory(self.step.memory_analysis(), self.state, len(devices) if shares_memory(devices) else 1)
+
+    def _joined(self, one: Any) -> Any:
+        return self.parallel.join([one] * self.members)
 
     def run(self) -> Callable[[], float]:
         """Allocates the state and a made-up batch; each call makes a step and says how many seconds it took."""
         batch = example_batch(self.config, self.vocabulary, self.config.batch_size)
-        state = self.parallel.make_state(self.setup.initial_state, batch)
-        return stepper(self.step, state, self.parallel.place_batch(batch), self.setup.knobs)
+        state = self._joined(self.alone.make_state(self.setup.initial_state, batch))
+        placed = self.parallel.place_batch(self.parallel.join_batches([batch] * self.members))
+        return stepper(self.step, state, placed, self.parallel.place_knobs(self._joined(self.setup.knobs)))
 
 
 def abstract_batch(config: RunConfig, vocabulary: Vocabulary) -> Any:
@@ -160,8 +175,8 @@ def shares_memory(devices: list[jax.Device]) -> bool:
 
 def _memory(found: Any, state: Any, sharing: int) -> StepMemory:
     """`found`: a CompiledMemoryStats, of one device; `sharing`: so many devices take from the memory that is meant."""
-    parameters, optimizer = (sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
-                             for tree in (state.parameters, state.optimizer_state))
+    parameters, optimizer = (sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
+                                 for x in jax.tree.leaves(tree)) for tree in (state.parameters, state.optimizer_state))
     peak = (found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
             + found.temp_size_in_bytes + found.generated_code_size_in_bytes)
     batch = max(0, found.argument_size_in_bytes - parameters - optimizer)

@@ -1,6 +1,8 @@
 """How long a run's training step takes, here and now."""
 
+import concurrent.futures
 import dataclasses
+import multiprocessing
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import jax
 
 from arch_zoo.config import RunConfig
-from arch_zoo.data.prepare import Data
+from arch_zoo.data.prepare import Data, prepare_data
 from arch_zoo.flops import count_flops, peak_flops
 from arch_zoo.training.parallel import choose_devices, make_parallel
 from arch_zoo.training.setup import Setup
@@ -70,3 +72,13 @@ def time_steps(config: RunConfig, data: Data, steps: int) -> StepTiming:
     """Compile the run's step and time it."""
     step = compile_step(config, data)
     return StepTiming(step.compile_seconds, sorted(step.run() for _ in range(steps)), step.flops, step.peak)
+
+
+def time_steps_apart(config: RunConfig, steps: int) -> StepTiming:
+    """`time_steps` on prepared data, in a process of its own: with its end the device is free for others."""
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(_time_prepared_steps, config, steps).result()
+
+
+def _time_prepared_steps(config: RunConfig, steps: int) -> StepTiming:
+    return time_steps(config, prepare_data(config.data, config.require), steps)

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import importlib.metadata
 import os
 import pathlib
 import platform
@@ -20,7 +21,7 @@ from arch_zoo.data.prepare import Data
 from arch_zoo.data.tokenizers.files import copy_tokenizer
 from arch_zoo.errors import UserError
 from arch_zoo.files import read_json, write_json_atomic, write_text_atomic
-from arch_zoo.machine import usable_cores
+from arch_zoo.machine import usable_cores, xla_threads
 from arch_zoo.registry import did_you_mean
 from arch_zoo.settings import Settings, from_dict, to_dict
 from arch_zoo.settings_view import difference
@@ -28,6 +29,8 @@ from arch_zoo.training.layout import CONFIG_FILE, ENVIRONMENT_FILE, LOCK_FILE, M
 from arch_zoo.training.starting import PARAMETERS
 
 _HOW_IT_IS_SPREAD = ("parallel", "devices", "mesh")  # over devices: numbers change by the order of summation only
+_LIBRARIES = ("jax-cuda", "nvidia-cublas", "nvidia-cuda-nvcc", "nvidia-cudnn", "libtpu")  # of the vendor, as packages
+_DRIVER = pathlib.Path("/sys/module/nvidia/version")
 _TRACES = (METRICS_FILE, "cells")  # of a run, and of a study, that has begun
 
 
@@ -97,23 +100,41 @@ def _short(value: Any) -> str:
 
 
 def write_environment(workdir: pathlib.Path, data: Data) -> None:
-    """environment.json: versions, device, git commit, hashes of corpus and tokenizer. A copy of the tokenizer."""
+    """environment.json: versions, the machine, git commit, hashes of corpus and tokenizer. A copy of the tokenizer."""
     if not (workdir / TOKENIZER).is_dir():  # an imported run came with its own
         copy_tokenizer(data.tokenizer.files, workdir / TOKENIZER)
     write_json_atomic(workdir / ENVIRONMENT_FILE, describe_environment(data))
 
 
 def describe_environment(data: Data) -> dict[str, Any]:
-    """What may change numbers without being in the config."""
-    import importlib.metadata
+    """What may change numbers without being in the config; it starts the device."""
+    return describe_origin(data) | _describe_machine()
 
+
+def describe_origin(data: Data) -> dict[str, Any]:
+    """The part that is the same on every machine where this is installed: versions, commit, corpus, tokenizer."""
     versions = {name: importlib.metadata.version(name)
                 for name in ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "sentencepiece")}
-    return {"python": platform.python_version(), **versions, "device": jax.devices()[0].device_kind,
-            "devices": jax.device_count(), "cores": len(usable_cores()), "git_commit": git_commit(),
+    return {"python": platform.python_version(), **versions, "git_commit": git_commit(),
             "corpus_sha256": data.corpus_fingerprint, **_corpora_of_a_mixture(data),
-            "tokenizer_sha256": data.tokenizer.sha256, "xla_flags": os.environ.get("XLA_FLAGS", ""),
+            "tokenizer_sha256": data.tokenizer.sha256}
+
+
+def _describe_machine() -> dict[str, Any]:
+    """What computes, and what this process was told about how."""
+    device = jax.devices()[0]
+    return {"device": device.device_kind, "devices": jax.device_count(),
+            **({} if device.platform == "cpu" else _accelerator(device)), "cores": len(usable_cores()),
+            "threads": xla_threads(), "xla_flags": os.environ.get("XLA_FLAGS", ""),
             "glibc_tunables": os.environ.get("GLIBC_TUNABLES", "")}
+
+
+def _accelerator(device: jax.Device) -> dict[str, str]:
+    """Versions of what stands between XLA and an accelerator: its runtime, its driver, the libraries of its vendor."""
+    packages = {name: one.version for one in importlib.metadata.distributions()
+                if (name := one.name or "").startswith(_LIBRARIES)}  # what is half installed has none
+    driver = {"driver": _DRIVER.read_text().strip()} if _DRIVER.exists() else {}
+    return {"runtime": " ".join(device.client.platform_version.split()), **driver, **dict(sorted(packages.items()))}
 
 
 def _corpora_of_a_mixture(data: Data) -> dict[str, str]:

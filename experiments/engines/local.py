@@ -18,6 +18,8 @@ from experiments.engines.workers import Worker
 from experiments.environment import fast_environment
 
 _CORES = "ARCH_ZOO_CORES"
+_GPU_MEMORY = "XLA_PYTHON_CLIENT_MEM_FRACTION"
+_DRIVER, _DEVICES = pathlib.Path("/proc/driver/nvidia/gpus"), pathlib.Path("/dev")
 _PR_SET_PDEATHSIG = 1
 _PAUSE = 0.05  # seconds between two looks at processes that are to end
 
@@ -130,9 +132,11 @@ def usable_gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [one for one in visible.split(",") if one.strip() not in ("", "-1")]
-    if os.environ.get("JAX_PLATFORMS", "cuda").split(",")[0] not in ("cuda", "gpu"):
+    if (os.environ.get("JAX_PLATFORMS") or "cuda").split(",")[0] not in ("cuda", "gpu"):
         return []
-    return [str(i) for i in range(len(list(pathlib.Path("/proc/driver/nvidia/gpus").glob("*"))))]
+    # The driver's own list; a container may have the devices without it.
+    there = list(_DRIVER.glob("*")) or [one for one in _DEVICES.glob("nvidia*") if one.name[6:].isdecimal()]
+    return [str(i) for i in range(len(there))]
 
 
 def _share(number: int, count: int, cores: list[int], gpus: list[str]) -> dict[str, str]:
@@ -140,7 +144,7 @@ def _share(number: int, count: int, cores: list[int], gpus: list[str]) -> dict[s
     if gpus:
         on_one = -(-count // len(gpus))  # processes that share a GPU must not each take three quarters of its memory
         share |= {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)],
-                  "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / on_one:.2f}"}
+                  _GPU_MEMORY: os.environ.get(_GPU_MEMORY, f"{0.9 / on_one:.2f}")}
     return share
 
 

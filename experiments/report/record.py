@@ -1,12 +1,15 @@
 """A study's directory read back: what was planned, what was measured, what is not there."""
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from arch_zoo.errors import UserError
 from arch_zoo.files import read_json
+from arch_zoo.training.layout import ENVIRONMENT_FILE
 from arch_zoo.training.metrics import read_metrics
 from experiments.studies.layout import FAILED_FILE, STUDY_FILE
 
@@ -143,10 +146,21 @@ def load_study(workdir: pathlib.Path) -> Study:
     if missing:
         raise UserError(f"{path}: not the record of a study: it lacks {', '.join(missing)}")
     tuned = "tuning" in record
-    cells = {(arm["slug"], seed): _load_cell(workdir / record["cells"].format(arm=arm["slug"], seed=seed),
-                                             arm["slug"], seed, tuned)
-             for arm in record["arms"] for seed in record["seeds"]}
+    places = {(arm["slug"], seed): workdir / record["cells"].format(arm=arm["slug"], seed=seed)
+              for arm in record["arms"] for seed in record["seeds"]}
+    cells = {who: _load_cell(place, *who, tuned) for who, place in places.items()}
+    # Whoever planned the study did not look at the machine that computes.
+    record["environment"] = _environment_of_first(places.values()) | record.get("environment", {})
     return Study(record, cells)
+
+
+def _environment_of_first(cells: Iterable[pathlib.Path]) -> dict[str, Any]:
+    """environment.json of the first cell that has begun to train."""
+    for cell in cells:
+        with contextlib.suppress(UserError):  # damaged
+            if (cell / ENVIRONMENT_FILE).exists():
+                return read_json(cell / ENVIRONMENT_FILE)
+    return {}
 
 
 def _load_cell(directory: pathlib.Path, slug: str, seed: int, tuned: bool) -> Cell:

@@ -10,7 +10,7 @@ from arch_zoo.analysis.ledger import Ledger, make_ledger, parameter_shapes
 from arch_zoo.config import RunConfig
 from arch_zoo.data.prepare import Data
 from arch_zoo.errors import UserError
-from arch_zoo.training.timing import time_steps
+from arch_zoo.training.timing import time_steps_apart
 from experiments.studies.config import Arm, StudyConfig, refuse_undeclared
 
 _TOLERANCE = {"tokens": 0.01, "steps": 0.0, "flops": 0.02, "params": 0.05, "seconds": 0.05}
@@ -96,7 +96,7 @@ def _price_in_flops(config: RunConfig, data_of: DataOf) -> float:
 
 
 def _price_in_seconds(config: RunConfig, data_of: DataOf) -> float:
-    return time_steps(config, data_of(config), steps=5).seconds[0]  # of the fastest
+    return time_steps_apart(config, steps=5).seconds[0]  # of the fastest
 
 
 _PRICES = {"tokens": _price_in_tokens, "flops": _price_in_flops, "seconds": _price_in_seconds,

@@ -62,6 +62,7 @@ def run_study(study: StudyConfig, running: Running) -> int | None:
     if WORKDIR.value is None:
         raise UserError("--workdir=DIR is required: the directory of the study")
     if DRY_RUN.value:
+        _leave_devices_to_cells()
         from experiments.studies.plan import ledger_text, make_plan
 
         print(ledger_text(make_plan(study, prepare_data_of(study))))
@@ -75,6 +76,14 @@ def run_study(study: StudyConfig, running: Running) -> int | None:
     page = build_report(workdir)
     print(f"\n{terminal_summary(workdir)}\n\nreport: {page}")
     return program.FAILED if failed else None
+
+
+def _leave_devices_to_cells() -> None:
+    """A GPU that the process which plans and waits had taken, with most of its memory, would be missing to the cells.
+    """
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
 
 
 def prepare_data_of(study: StudyConfig):
@@ -94,18 +103,19 @@ def prepare_data_of(study: StudyConfig):
 
 def _planned_cells(study: StudyConfig, workdir: pathlib.Path, data_of) -> list:
     """The study's cells, written to their directories; a resumed study keeps its plan."""
-    from arch_zoo.training.workdir import claim, describe_environment
+    from arch_zoo.training.workdir import claim, describe_origin
     from experiments.studies.cells import write_cells
     from experiments.studies.metrics import describe, optimum
     from experiments.studies.plan import ledger_text, make_plan, study_record
 
+    _leave_devices_to_cells()
     with claim(workdir, study, patience=_PATIENCE):
         if not (workdir / STUDY_FILE).exists():
             plan = make_plan(study, data_of)
             print(ledger_text(plan), flush=True)
             metrics = describe(study.evaluation, study.base.data)
             data = data_of(study.base)
-            record = study_record(study, plan, describe_environment(data), program.command(), metrics)
+            record = study_record(study, plan, describe_origin(data), program.command(), metrics)
             write_json_atomic(workdir / STUDY_FILE, {**record, "optimum": optimum(study.evaluation, study.base, data)})
         return write_cells(study, workdir, read_json(workdir / STUDY_FILE))
 

@@ -111,8 +111,10 @@ def read_study(workdir: pathlib.Path, now: float | None = None) -> StudyState:
 
 
 def _not_a_study(workdir: pathlib.Path) -> str:
+    if workdir.exists() and not workdir.is_dir():
+        return f"{workdir}: a file; give the directory of a study, a sweep or a run"
     if not workdir.is_dir():
-        siblings = [str(path) for path in workdir.parent.iterdir()] if workdir.parent.is_dir() else []
+        siblings = [str(path) for path in workdir.parent.glob("*/")]
         return f"{workdir}: no such directory.{did_you_mean(str(workdir), siblings)}"
     inside = sorted(str(path.parent) for path in workdir.glob(f"*/{STUDY_FILE}"))
     more = f"; in it are: {', '.join(inside[:5])}{', …' if len(inside) > 5 else ''}" if inside else ""

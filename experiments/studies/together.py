@@ -52,6 +52,11 @@ def train_group(config: RunConfig, workdir: pathlib.Path, seeds: int, rates: Seq
     return program.FAILED if failed else None
 
 
+def count_members(config: RunConfig, seeds: int, rates: Sequence[str] | None) -> int:
+    """How many runs `train_group` would train together, were none done."""
+    return seeds * len(_arms(config, rates))
+
+
 def _arms(config: RunConfig, rates: Sequence[str] | None) -> tuple[Arm, ...]:
     path = "optimizer.learning_rate"
     if rates is None:

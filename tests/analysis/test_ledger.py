@@ -6,6 +6,7 @@ import pytest
 
 from arch_zoo.analysis.ledger import Ledger, make_ledger
 from arch_zoo.layers.visibility import Visibility
+from arch_zoo.models.abstract import count_parameters
 from arch_zoo.registry import ARCHITECTURES, POSITIONS
 from tests.toy import compatible_pairs, plain_pairs, tiny_config, toy_batch, toy_model, toy_vocabulary
 
@@ -30,6 +31,16 @@ def arrays(config):
     """The parameters of a run, allocated."""
     batch, model = toy_batch(config), toy_model(config)
     return jax.jit(lambda: model.init(jax.random.key(0), batch, Visibility.CAUSAL, train=False)["params"])()
+
+
+def test_no_device_is_given_anything_to_compute():
+    """On a GPU the first thing takes most of its memory, from the cells whose costs are looked up here."""
+    config = config_of("encoder_decoder")
+    with jax.transfer_guard("disallow_explicit"):
+        make_ledger(config, toy_vocabulary())
+        count_parameters.__wrapped__(config.model, 300)
+        with pytest.raises(jax.errors.JaxRuntimeError, match="[Dd]isallowed"):
+            jax.random.key(0)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES.names())

@@ -1,5 +1,7 @@
 """`--plan` as a program: it needs nothing but the config, writes nothing, and says what matters."""
 
+import re
+
 import pytest
 
 from experiments.planning import size, vocabulary_of
@@ -14,7 +16,10 @@ def ended(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plans")
     flags = tiny_flags(folder / "no_such_corpus.txt", folder / "run")
     cases = {"plain": [], "no tokenizer": ["--config.data.tokenizer.model=nowhere.model"],
-             "uneven": ["--config.devices=3"]}
+             "uneven": ["--config.devices=3"],
+             "group": ["--config.vectorize=seeds,learning_rate", "--seeds=3", "--learning_rates=1e-3,3e-3"],
+             "seeds alone": ["--seeds=3"], "processes": ["--processes=2", "--process=0", "--coordinator=localhost:1"],
+             "no rate": ["--config.vectorize=learning_rate", "--learning_rates=x"]}
     found = dict(zip(cases, many([(TRAIN, [*flags, *more, "--plan"]) for more in cases.values()], TRAINING),
                      strict=True))
     found["eight devices"], = many([(TRAIN, [*flags, "--plan"])], TRAINING, devices=8)
@@ -31,11 +36,26 @@ def test_a_plan_needs_no_text_and_says_what_the_run_needs(ended):
 
 
 def test_a_plan_of_simulated_devices_is_of_their_common_memory(ended):
-    assert "8 × cpu" in ended["eight devices"]["out"]
+    assert "8 × cpu, jit, mesh=data:8" in ended["eight devices"]["out"]
+    assert "mesh" not in ended["plain"]["out"]
     assert "memory of all devices, which share it" in ended["eight devices"]["out"]
 
 
+def test_a_plan_of_a_group_is_of_all_its_members(ended):
+    assert ended["group"]["code"] == 0, ended["group"]["err"]
+    assert "6 runs as one program: the batch_size is of each, all else is of the 6 together" in ended["group"]["out"]
+
+    def count(name):
+        return int(re.search(r"parameters, ([\d,]+)", ended[name]["out"])[1].replace(",", ""))
+
+    assert count("group") == 6 * count("plain")
+
+
 def test_what_cannot_be_planned_is_one_line(ended):
+    assert_one_line(ended["seeds alone"], "--config.vectorize=seeds and --seeds belong together")
+    assert_one_line(ended["no rate"], "optimizer.learning_rate")
+    assert_one_line(ended["processes"], ("--plan is for one process", "leave out --coordinator, --processes, --process",
+                                         "benchmarks.mesh_memory"))
     assert_one_line(ended["no tokenizer"], "nowhere.model: no such file")
     assert_one_line(ended["uneven"], "devices=3, but there are 1")
 

@@ -222,6 +222,15 @@ def test_losses_of_different_objectives_never_share_an_axis(built):
     assert all("own scale" in panel.get_ylabel() for panel in panels[:4])
 
 
+def test_the_machine_is_that_of_the_cells(tmp_path):
+    make_study(tmp_path)
+    assert load_study(tmp_path).record["environment"]["jax"] == "0.10.2"
+    write_json_atomic(tmp_path / "cells" / DECODER / "seed_1" / "environment.json",
+                      {"driver": "570.1", "corpus_sha256": "cd" * 32})
+    found = load_study(tmp_path).record["environment"]
+    assert found["driver"] == "570.1" and found["corpus_sha256"] == "ab" * 32
+
+
 def test_no_study_is_one_line(tmp_path):
     with pytest.raises(UserError, match="not the directory of a study"):
         build_report(tmp_path)

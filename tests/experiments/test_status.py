@@ -231,7 +231,10 @@ def test_what_is_no_study_is_refused_in_one_line(tmp_path):
     (tmp_path / "broken" / "study.json").write_text('{"arms": ')
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "study.json").write_text('["arms"]')
-    for name, message in {"dept": "no such directory.", "empty": "not the directory of a study, a sweep or a run",
+    (tmp_path / "depths.txt").write_text("")
+    for name, message in {"dept": r"no such directory\.(?!.*depths.txt)", "nowhere/dept": r"no such directory\.$",
+                          "depths.txt": "depths.txt: a file; give the directory",
+                          "empty": "not the directory of a study, a sweep or a run",
                           "runs": "in it are: .*runs/depth", "broken": "not readable as JSON",
                           "other": "not the record of a study", "runs/dept": "Did you mean .*runs/depth"}.items():
         with pytest.raises(UserError, match=message):

@@ -2,6 +2,8 @@
 
 import re
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -9,10 +11,11 @@ from arch_zoo.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig,
 from arch_zoo.data.prepare import prepare_data
 from arch_zoo.errors import UserError
 from arch_zoo.files import cache_directory, read_json
+from arch_zoo.training.timing import time_steps_apart
 from experiments.studies import plan
 from experiments.studies.config import Arm, Claim, StudyConfig, differing_fields
 from experiments.studies.plan import ledger_text, make_plan
-from tests.runs import TINY, TRAINING, finish, many, start, write_corpus
+from tests.runs import ROOT, TINY, TRAINING, environment, finish, many, start, write_corpus
 
 FAMILIES = (Arm("encoder", {"model.architecture": "encoder_only", "objective": "masked_lm"}),
             Arm("decoder", {}),
@@ -82,10 +85,10 @@ def test_equal_steps_are_the_reference_s_and_equal_seconds_are_measured(base, da
     study = study_of(base, arms, ("model.architecture", "objective", "steps"))
     assert make_plan(study.replace(match="steps"), lambda _: data).configs["encoder"].steps == 100
 
-    def time_steps(config, data, steps):
+    def time_steps(config, steps):
         return type("Timed", (), {"seconds": [4.0 if config.objective.name == "masked_lm" else 1.0] * steps})
 
-    monkeypatch.setattr(plan, "time_steps", time_steps)
+    monkeypatch.setattr(plan, "time_steps_apart", time_steps)
     assert make_plan(study.replace(match="seconds"), lambda _: data).configs["encoder"].steps == 25
 
 
@@ -146,11 +149,43 @@ def get_config():
 """
 
 
+PLANNING = """
+import pathlib, sys
+import jax
+from experiments.studies import running
+study = running.program.call_in_file("config", sys.argv[1], "get_config")
+running.program.command = lambda: "a command"
+jax.config.update("jax_transfer_guard", "disallow_explicit")
+cells = running._planned_cells(study, pathlib.Path(sys.argv[2]), running.prepare_data_of(study))
+print(len(cells), jax.config.jax_platforms)
+"""
+
+
+def config_file(folder):
+    """A study of two arms and two seeds."""
+    changes = TINY | {"data.corpus": str(write_corpus(folder / "text.txt")),
+                      "data.cache_dir": str(cache_directory(None) / "test_runs")}
+    (folder / "tiny.py").write_text(CONFIG.format(base=changes))
+    return folder / "tiny.py"
+
+
+def test_whoever_plans_a_study_takes_no_gpu_and_computes_nothing(tmp_path):
+    ended = subprocess.run([sys.executable, "-c", PLANNING, config_file(tmp_path), tmp_path / "study"], cwd=ROOT,
+                           text=True, capture_output=True, env=environment() | {"JAX_PLATFORMS": ""})
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == "4 cpu"
+    recorded = read_json(tmp_path / "study" / "study.json")["environment"]
+    assert {"jax", "corpus_sha256"} <= recorded.keys() and "device" not in recorded
+
+
+@pytest.mark.slow
+def test_equal_seconds_are_measured_in_a_process_that_gives_the_device_back(base):
+    assert 0 < time_steps_apart(base, steps=1).median < time_steps_apart(base, steps=1).compile_seconds
+
+
 @pytest.mark.slow
 def test_a_killed_study_goes_on_at_its_unfinished_cells_and_names_those_that_fail(tmp_path):
-    corpus, workdir, config = write_corpus(tmp_path / "text.txt"), tmp_path / "study", tmp_path / "tiny.py"
-    changes = TINY | {"data.corpus": str(corpus), "data.cache_dir": str(cache_directory(None) / "test_runs")}
-    config.write_text(CONFIG.format(base=changes))
+    workdir, config = tmp_path / "study", config_file(tmp_path)
     flags = [f"--config={config}", f"--workdir={workdir}"]
     command = ["-m", "experiments.study", *flags]
 

@@ -188,3 +188,44 @@ print(large - small > 150 << 10, peak() - small < 50 << 10)
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
     assert ended.stdout.split() == ["True", "True"]
+
+
+# --- GPUs --------------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def bare(monkeypatch, tmp_path):
+    """A machine of which nothing is known; where its driver and its devices would be."""
+    for name in ("CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS", "XLA_PYTHON_CLIENT_MEM_FRACTION"):
+        monkeypatch.delenv(name, raising=False)
+    driver, devices = tmp_path / "driver", tmp_path / "dev"
+    devices.mkdir()
+    monkeypatch.setattr(local, "_DRIVER", driver)
+    monkeypatch.setattr(local, "_DEVICES", devices)
+    return driver, devices
+
+
+def test_gpus_are_those_of_the_driver_or_else_the_devices_that_a_container_has(bare, monkeypatch):
+    driver, devices = bare
+    assert local.usable_gpus() == []
+    for name in ("nvidia0", "nvidia1", "nvidia10", "nvidiactl", "nvidia-uvm", "null"):
+        (devices / name).touch()
+    for platforms, count in {"cuda,cpu": 3, "": 3, "cpu": 0}.items():
+        monkeypatch.setenv("JAX_PLATFORMS", platforms)
+        assert len(local.usable_gpus()) == count
+    monkeypatch.delenv("JAX_PLATFORMS")
+    assert local.usable_gpus() == ["0", "1", "2"]
+    driver.mkdir()
+    (driver / "0000:01:00.0").touch()
+    assert local.usable_gpus() == ["0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert local.usable_gpus() == ["3", "5"]
+
+
+def test_processes_on_a_gpu_share_its_memory_unless_the_user_has_said_how_much(bare, monkeypatch):
+    def shares():
+        return [local._share(i, 3, [0, 1, 2], ["0", "1"]) for i in range(3)]
+
+    assert [share["CUDA_VISIBLE_DEVICES"] for share in shares()] == ["0", "1", "0"]
+    assert {share["XLA_PYTHON_CLIENT_MEM_FRACTION"] for share in shares()} == {"0.45"}
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.3")
+    assert {share["XLA_PYTHON_CLIENT_MEM_FRACTION"] for share in shares()} == {"0.3"}

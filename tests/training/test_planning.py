@@ -120,6 +120,36 @@ def test_devices_that_share_the_memory_need_it_together(parallel):
     assert eight.flops == one.flops
 
 
+@pytest.mark.skipif(jax.device_count() < 8, reason="needs 8 simulated devices")
+def test_a_mesh_that_cuts_parameters_holds_a_part_on_each_device():
+    """The devices share the memory here: what is cut is there once, what is whole on each of them."""
+    def memory(**changes):
+        return CompiledShapes(tiny_config(model__width=64, model__mlp_dim=256, **changes), toy_vocabulary(),
+                              jax.devices()[:2]).memory
+
+    whole, cut = memory(), memory(mesh="fsdp:2")
+    assert 0.5 <= cut.parameters / whole.parameters < 0.52 and 0.5 <= cut.optimizer / whole.optimizer < 0.52
+    assert cut.batch == whole.batch > 0
+    assert cut.within > cut.parameters / 2  # gradients at least
+
+
+@pytest.mark.skipif(jax.device_count() < 8, reason="needs 8 simulated devices")
+def test_devices_along_tensor_share_their_rows():
+    plan = make_plan(small(devices=2, mesh="tensor:2", batch_size=1), toy_vocabulary(), room=10)
+    assert (plan.smallest_batch, plan.largest_batch, plan.mesh) == (1, 0, "tensor:2")
+    assert make_plan(small(devices=4, mesh="data:2,tensor:2"), toy_vocabulary(), room=10).smallest_batch == 2
+
+
+def test_the_plan_of_a_group_is_of_all_its_members():
+    config = small(devices=1)
+    one, three = (make_plan(config, toy_vocabulary(), members=members) for members in (1, 3))
+    assert three.parameters == 3 * one.parameters and three.memory.parameters == 3 * one.memory.parameters
+    assert three.memory.batch == pytest.approx(3 * one.memory.batch, rel=0.01)
+    assert 2 < three.memory.within / one.memory.within < 4
+    assert (three.model_flops, three.executed_flops) == (3 * one.model_flops, 3 * one.executed_flops)
+    assert three.tokens_per_second == pytest.approx(3 * 8 * 32 / three.step_seconds)
+
+
 def test_too_many_devices_are_refused():
     with pytest.raises(UserError, match="devices=99"):
         make_plan(small(devices=99), toy_vocabulary())

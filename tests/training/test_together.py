@@ -123,6 +123,24 @@ def test_a_group_goes_on_together_alone_and_from_different_steps(made, alone, tm
         assert [line["step"] for line in read_metrics(folder) if "train/loss" in line] == [2, 4, 6]
 
 
+def test_the_states_that_members_begin_with_do_not_stay_on_the_device(made, tmp_path, monkeypatch):
+    config, data = made
+    step, live = loop._Run._one_step, []
+
+    def bytes_alive() -> int:
+        return sum(array.nbytes for array in jax.live_arrays() if not array.is_deleted())
+
+    def looked_at(self, number):
+        step(self, number)
+        live.append((bytes_alive() - before, sum(leaf.nbytes for leaf in jax.tree.leaves(self.state))))
+
+    monkeypatch.setattr(loop._Run, "_one_step", looked_at)
+    before = bytes_alive()
+    train_together(members(config), data, folders(tmp_path))
+    alive, joined = live[0]
+    assert joined <= alive < 1.3 * joined
+
+
 def test_what_may_not_differ_is_named(made, tmp_path):
     config, data = made
     with pytest.raises(UserError, match=r"differ in seed and optimizer.learning_rate alone, and these in batch_size"):
