@@ -188,7 +188,8 @@ class Pmap(Parallel):
             raise UserError(f"parallel=pmap is for one process, and there are {jax.process_count()}; use parallel=jit")
 
     def place_batch(self, rows: Any) -> Any:
-        return jax.tree.map(lambda x: np.reshape(x, (len(self.devices), -1, *x.shape[1:])), rows)
+        parts = jax.tree.map(lambda x: np.reshape(x, (len(self.devices), -1, *x.shape[1:])), rows)
+        return super().place_batch(parts)  # before the step asks for it
 
     place_evaluation = place_batch
 
