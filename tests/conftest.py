@@ -1,14 +1,19 @@
-"""What every test runs under: CPU with eight simulated devices, and compiled programs kept between runs."""
+"""What every test runs under: CPU with eight simulated devices, and compiled programs kept between runs.
+
+ARCH_ZOO_TEST_GPU=1 leaves the machine's GPU to JAX, for tests that need one: tests/layers/test_kernels_on_gpus.py. What
+else is run in the same process is then run on it, too.
+"""
 
 import os
 import resource
 
 from tests.xla import QUICK_TO_COMPILE, simulated_devices
 
-os.environ["JAX_PLATFORMS"] = "cpu"
-# A worker of pytest-xdist inherits them: set twice, they would make other cache keys.
-os.environ["XLA_FLAGS"] = " ".join(dict.fromkeys([
-    *os.environ.get("XLA_FLAGS", "").split(), simulated_devices(8), *QUICK_TO_COMPILE]))
+if os.environ.get("ARCH_ZOO_TEST_GPU") != "1":
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    # A worker of pytest-xdist inherits them: set twice, they would make other cache keys.
+    os.environ["XLA_FLAGS"] = " ".join(dict.fromkeys([
+        *os.environ.get("XLA_FLAGS", "").split(), simulated_devices(8), *QUICK_TO_COMPILE]))
 
 import jax
 import pytest

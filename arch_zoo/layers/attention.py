@@ -11,7 +11,7 @@ from arch_zoo.layers.initializers import kernel_initializer
 from arch_zoo.layers.kernels.base import Asked
 from arch_zoo.layers.module import Module
 from arch_zoo.layers.norms import RMSNorm
-from arch_zoo.layers.placement import several_devices_a_row
+from arch_zoo.layers.placement import devices_a_row
 from arch_zoo.layers.products import Dense
 from arch_zoo.layers.visibility import Seen
 
@@ -78,4 +78,4 @@ class Attention(Module):
         if bias_bhqk is not None and train and c.position.learns_bias:
             bias = "learned" if bias_bhqk.shape[0] > 1 else "shared"
         return Asked(jax.default_backend(), q_bqhd.dtype.name, q_bqhd.shape[1], k_bkgd.shape[1], c.size_of_head,
-                     seen.pattern, bias, bool(train and c.attention_dropout), train, several_devices_a_row())
+                     seen.pattern, bias, bool(train and c.attention_dropout), train, c.key_value_heads, devices_a_row())

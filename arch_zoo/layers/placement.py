@@ -1,4 +1,5 @@
-"""Where the residual stream lies on several devices: the one thing that layers are told of them.
+"""What layers are told of the program they are part of: where the residual stream lies on several devices, and whether
+members share the program.
 
 Left to itself, XLA follows parameters that are cut along the width, cuts the stream in the same way, and lets each
 device compute on the rows of all (measured in benchmarks/NOTES.md).
@@ -22,6 +23,7 @@ class Rows:
     bound: bool  # XLA has to be told of streams; where parameters are whole, it keeps each row on its device by itself
 
 
+_MEMBERS: contextvars.ContextVar[bool] = contextvars.ContextVar("members", default=False)
 _ROWS: contextvars.ContextVar[Rows | None] = contextvars.ContextVar("rows", default=None)
 
 
@@ -62,10 +64,25 @@ def on_each_device(function: Callable[..., jax.Array]) -> Callable[..., jax.Arra
                          check_vma=False)
 
 
-def several_devices_a_row() -> bool:
-    """Whether devices share the work on one row: they have different heads of it."""
+def devices_a_row() -> int:
+    """How many devices share the work on one row: they have different heads of it."""
     rows = _ROWS.get()
     if rows is None:
-        return False
+        return 1
     axes = jax.tree.leaves(tuple(rows.sharding.spec))
-    return rows.sharding.mesh.size > math.prod(rows.sharding.mesh.shape[axis] for axis in axes)
+    return rows.sharding.mesh.size // math.prod(rows.sharding.mesh.shape[axis] for axis in axes)
+
+
+@contextlib.contextmanager
+def with_members() -> Iterator[None]:
+    """While a step is traced in here, it is one that members share: `vmap` goes over it."""
+    token = _MEMBERS.set(True)
+    try:
+        yield
+    finally:
+        _MEMBERS.reset(token)
+
+
+def has_members() -> bool:
+    """Whether members share the program."""
+    return _MEMBERS.get()

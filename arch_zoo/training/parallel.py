@@ -126,11 +126,11 @@ class Parallel:
         """`evaluate(parameters, batch)`."""
         def placed(parameters, batch):
             with placement.rows_lie(self.shared, bound=self._cuts_parameters):
-                return self._of_members(evaluate, in_axes=(0, None))(parameters, batch)
+                return self._of_members(evaluate, one_batch=True)(parameters, batch)
 
         return jax.jit(placed, in_shardings=(None, self.shared), out_shardings=self.replicated)
 
-    def _of_members(self, function: Callable, in_axes: Any = 0) -> Callable:
+    def _of_members(self, function: Callable, one_batch: bool = False) -> Callable:
         return function
 
     def together(self) -> "Together":
@@ -172,8 +172,15 @@ class Together(Parallel):
     def part(self, joined: Any, member: int) -> Any:
         return jax.tree.map(lambda x: x[member], joined)
 
-    def _of_members(self, function: Callable, in_axes: Any = 0) -> Callable:
-        return jax.vmap(function, in_axes=in_axes)
+    def _of_members(self, function: Callable, one_batch: bool = False) -> Callable:
+        def mapped(state, batch, *knobs):
+            if one_batch:  # given to each: JAX does not map cuDNN's call over members that share what it reads
+                members = len(jax.tree.leaves(state)[0])
+                batch = jax.tree.map(lambda x: jnp.broadcast_to(x, (members, *x.shape)), batch)
+            with placement.with_members():
+                return jax.vmap(function)(state, batch, *knobs)
+
+        return mapped
 
 
 class Pmap(Parallel):
@@ -188,7 +195,8 @@ class Pmap(Parallel):
             raise UserError(f"parallel=pmap is for one process, and there are {jax.process_count()}; use parallel=jit")
 
     def place_batch(self, rows: Any) -> Any:
-        return jax.tree.map(lambda x: np.reshape(x, (len(self.devices), -1, *x.shape[1:])), rows)
+        parts = jax.tree.map(lambda x: np.reshape(x, (len(self.devices), -1, *x.shape[1:])), rows)
+        return super().place_batch(parts)  # before the step asks for it
 
     place_evaluation = place_batch
 

@@ -16,6 +16,7 @@ from arch_zoo.config import RunConfig
 from arch_zoo.data.tokenizers import Vocabulary
 from arch_zoo.errors import UserError, out_of_memory
 from arch_zoo.flops import count_flops, model_flops, peak_flops
+from arch_zoo.layers.placement import with_members
 from arch_zoo.machine import free_memory
 from arch_zoo.training.batches import example_batch
 from arch_zoo.training.parallel import choose_devices, make_parallel
@@ -126,7 +127,8 @@ def members_that_fit(config: RunConfig, vocabulary: Vocabulary, room: int | None
     """How many runs like this one the memory has room for, in one program: at least 1, that is for the run to find out.
     """
     devices = choose_devices(config.devices)
-    needed = CompiledShapes(config, vocabulary, devices).memory.run
+    with with_members():  # kernels may need more then
+        needed = CompiledShapes(config, vocabulary, devices).memory.run
     return max(1, (_room(devices)[0] if room is None else room) // needed)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -11,48 +12,29 @@ import pytest
 from arch_zoo.flops import count_flops
 from arch_zoo.layers.kernels import base
 from arch_zoo.layers.kernels.automatic import Automatic
-from arch_zoo.layers.kernels.base import Asked
 from arch_zoo.layers.kernels.cudnn import CuDNN
 from arch_zoo.layers.kernels.einsum import Einsum
 from arch_zoo.layers.kernels.pallas import Pallas
-from arch_zoo.layers.visibility import Pattern, Seen, Visibility, seen_cross, seen_self
+from arch_zoo.layers.visibility import Visibility
 from arch_zoo.registry import OBJECTIVES, POSITIONS
+from tests.layers.attention_variants import (
+    ROWS,
+    VARIANTS,
+    B,
+    D,
+    H,
+    T,
+    asked,
+    assert_equal,
+    inputs,
+    of_variant,
+    results,
+    seen_in,
+    ways,
+)
 from tests.toy import abstract_parameters, compatible_pairs, drawn, tiny_config, toy_batch, toy_model
 
-B, T, H, D = 3, 32, 4, 16
-ROWS = {"one segment": jnp.array([[1] * 32, [1] * 21 + [0] * 11, [1] * 3 + [0] * 29]),
-        "packed": jnp.array([[1] * 9 + [2] * 23, [1] * 8 + [2] * 8 + [1] * 8 + [2] * 4 + [0] * 4, [0] * 32])}
-PREFIX = jnp.broadcast_to(jnp.arange(T) < 6, (B, T))
 XLA, INTERPRETED = CuDNN(implementation="xla"), Pallas(interpret=True)
-
-
-def normal(seed: int, *shape: int, dtype=jnp.float32) -> jax.Array:
-    return jax.random.normal(jax.random.key(seed), shape, dtype)
-
-
-def inputs(groups: int = H, keys: int = T, dtype=jnp.float32) -> tuple[jax.Array, ...]:
-    return (normal(0, B, T, H, D, dtype=dtype), normal(1, B, keys, groups, D, dtype=dtype),
-            normal(2, B, keys, groups, D, dtype=dtype))
-
-
-def results(kernel, qkv, seen: Seen, bias=None):
-    """(output, gradients of the queries, keys and values)."""
-    def loss(*arrays):
-        out = kernel(*arrays, seen, bias, scale=0.3, drop=None)
-        return jnp.sum(jnp.sin(out.astype(jnp.float32))), out
-
-    (_, out), gradients = jax.value_and_grad(loss, (0, 1, 2), has_aux=True)(*qkv)
-    return out, gradients
-
-
-def seen_in(rows: str, visibility: Visibility, window: int = 0) -> Seen:
-    return seen_self(visibility, ROWS[rows], PREFIX, window, one_segment=rows == "one segment")
-
-
-def assert_equal(kernel, qkv, seen, bias=None, tolerance=2e-5):
-    for ours, expected in zip(jax.tree.leaves(results(kernel, qkv, seen, bias)),
-                              jax.tree.leaves(results(Einsum(), qkv, seen, bias)), strict=True):
-        np.testing.assert_allclose(np.asarray(ours, np.float32), np.asarray(expected, np.float32), atol=tolerance)
 
 
 # --- equal -------------------------------------------------------------------------------------------------------
@@ -68,14 +50,14 @@ def test_pallas_is_attend(rows, visibility, groups):
 @pytest.mark.parametrize("visibility", Visibility)
 @pytest.mark.parametrize("rows", ROWS)
 def test_the_call_of_cudnn_is_attend(rows, visibility, window):
-    """With XLA behind the same call: what differs on a GPU is the last test's."""
+    """With XLA behind the same call: what differs on a GPU, tests/layers/test_kernels_on_gpus.py sees."""
     assert_equal(XLA, inputs(2), seen_in(rows, visibility, window))
 
 
-def test_the_call_of_cudnn_is_attend_with_a_bias_and_across_streams():
-    assert_equal(XLA, inputs(), seen_in("packed", Visibility.CAUSAL), normal(4, 1, H, T, T))
-    for rows, segments in ROWS.items():
-        assert_equal(XLA, inputs(keys=20), seen_cross(segments, segments[:, :20], rows == "one segment"))
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_call_of_cudnn_is_attend_of_every_variant_alone_and_with_members(name):
+    for way in ways(name):
+        assert_equal(XLA, *of_variant(name, jnp.float32), results=way)
 
 
 def test_another_pattern_is_noticed():
@@ -88,12 +70,6 @@ def test_another_pattern_is_noticed():
 
 # --- chosen ------------------------------------------------------------------------------------------------------
 
-def asked(visibility: Visibility | None = Visibility.CAUSAL, *, one_segment: bool = True, window: int = 0,
-          crosses: bool = False, **changes) -> Asked:
-    pattern = None if visibility is None else Pattern(None, None, visibility, window, one_segment, crosses)
-    return dataclasses.replace(Asked("gpu", "bfloat16", 1024, 1024, 64, pattern, train=True), **changes)
-
-
 CHOSEN = {"one segment": (asked(), CuDNN(dense=False)),
           "packed": (asked(one_segment=False), Pallas()),
           "packed, of an odd length": (asked(one_segment=False, queries=1000, keys=1000), CuDNN()),
@@ -104,12 +80,13 @@ CHOSEN = {"one segment": (asked(), CuDNN(dense=False)),
           "another stream": (asked(Visibility.BIDIRECTIONAL, crosses=True, queries=114), CuDNN(dense=False)),
           "another stream in packed rows": (asked(Visibility.BIDIRECTIONAL, crosses=True, one_segment=False), CuDNN()),
           "a fixed bias": (asked(bias="fixed"), CuDNN()),
-          "several devices a row": (asked(one_segment=False, shared_rows=True), CuDNN()),
+          "several devices a row": (asked(one_segment=False, devices_a_row=2, key_value_heads=4), CuDNN()),
+          "more devices a row than heads of keys": (asked(devices_a_row=4, key_value_heads=2), Einsum()),
           "a learned bias of all rows": (asked(bias="shared"), CuDNN()),
           "a learned bias of each row": (asked(bias="learned"), Einsum()),
           "dropout": (asked(dropout=True), Einsum()),
           "float32": (asked(dtype="float32"), Einsum()),
-          "odd lengths that only an array describes": (asked(None, queries=77, keys=77), Einsum()),
+          "odd lengths that only an array describes": (asked(None, queries=77, keys=77), CuDNN()),
           "a cache": (asked(None, queries=1, train=False), Einsum()),
           "windows that change in a loop": (asked(None), CuDNN()),
           "large heads": (asked(head_dim=256), Einsum()),
@@ -146,6 +123,12 @@ def test_the_automatic_choice_says_why_it_falls_back(caplog):
     assert "cudnn" in message and "pallas" in message and "dtype=bfloat16" in message
 
 
+def test_a_jax_without_the_pallas_kernel_is_a_reason(monkeypatch):
+    monkeypatch.delitem(sys.modules, "jax.experimental.pallas.ops.gpu.attention", raising=False)
+    monkeypatch.setitem(sys.modules, "jax.experimental.pallas.ops.gpu", None)  # as where the package is gone
+    assert "has it no more" in Pallas().refusal(asked(one_segment=False))
+
+
 # --- what they are told is true ----------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("architecture", "objective"), [
@@ -179,33 +162,3 @@ def test_what_flash_kernels_execute_is_counted():
         return count_flops(lambda *qkv: results(kernel, qkv, seen), *inputs())
 
     assert flops(Einsum()) == 6 * product and flops(INTERPRETED) == 7 * product  # the logits are made again
-
-
-# --- on GPUs -----------------------------------------------------------------------------------------------------
-
-def _a_gpu():
-    """JAX from 0.12 on wants to know for which GPU it lowers."""
-    device = jax.sharding.AbstractDevice("NVIDIA H200", 132, "gpu")
-    return jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((1,), ("all",), abstract_device=device))
-
-
-@pytest.mark.parametrize(("length", "head_dim"), [(1024, 64), (512, 128), (64, 16), (256, 80)])
-def test_pallas_is_lowered_for_gpus(length, head_dim):
-    q = jax.ShapeDtypeStruct((2, length, 2, head_dim), jnp.bfloat16)
-    segments = jax.ShapeDtypeStruct((2, length), jnp.int32)
-
-    def gradients(q, k, v, segment_ids):
-        seen = seen_self(Visibility.CAUSAL, segment_ids, jnp.zeros(segment_ids.shape, bool))
-        return results(Pallas(), (q, k, v), seen)
-
-    assert Pallas().refusal(asked(one_segment=False, queries=length, keys=length, head_dim=head_dim)) is None
-    with _a_gpu():
-        program = jax.jit(gradients).trace(q, q, q, segments).lower(lowering_platforms=("cuda",)).as_text()
-    assert "mha_forward" in program and "mha_backward" in program
-
-
-@pytest.mark.skipif(jax.default_backend() != "gpu", reason="needs a GPU")
-@pytest.mark.parametrize("kernel", [CuDNN(), Pallas()])
-@pytest.mark.parametrize("rows", ROWS)
-def test_on_a_gpu_a_kernel_is_attend(rows, kernel):
-    assert_equal(kernel, inputs(dtype=jnp.bfloat16), seen_in(rows, Visibility.CAUSAL), tolerance=0.05)

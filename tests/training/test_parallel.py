@@ -127,6 +127,23 @@ def test_a_kernel_that_xla_cannot_divide_is_run_by_each_device(with_kernels, kin
     assert difference(parameters, case.two_steps(kind, devices, accumulate, mesh)[0]) < 5e-6
 
 
+@pytest.mark.parametrize("kind", ["jit", "pmap"])
+def test_a_batch_is_on_its_devices_before_the_step_asks_for_it(kind):
+    parallel = make_parallel(kind, choose_devices(4), 8, 1)
+    tokens = np.arange(24, dtype=np.float32).reshape(8, 3)
+
+    def step(state, batch, knobs, axis=None):
+        total = batch.sum() if axis is None else jax.lax.psum(batch.sum(), axis)
+        return state + total, total
+
+    compiled, knobs = parallel.compile_train(step), parallel.place_knobs(np.float32(0))
+    state, _ = compiled(parallel.place_state(np.float32(0)), parallel.place_batch(tokens), knobs)
+    batch = parallel.place_batch(tokens)
+    with jax.transfer_guard("disallow"):
+        state, _ = compiled(state, batch, knobs)
+    assert float(state) == 2 * tokens.sum()
+
+
 def test_batches_that_cannot_be_shared_out_are_refused():
     with pytest.raises(UserError, match=r"batch_size=12 is not divisible by 8 devices × accumulate=1; nearest: 8"):
         make_parallel("jit", choose_devices(8), 12, 1)

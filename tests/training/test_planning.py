@@ -1,6 +1,7 @@
 """What a run needs: XLA's analysis against what is known, and the search for the largest batch."""
 
 import math
+import types
 
 import jax
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 
 from arch_zoo.errors import UserError
 from arch_zoo.flops import model_flops
+from arch_zoo.layers import placement
 from arch_zoo.machine import _group_memory, free_memory
+from arch_zoo.training import planning
 from arch_zoo.training.planning import CompiledShapes, abstract_batch, largest_batch, make_plan, members_that_fit
 from tests.toy import SIZE, compatible_pairs, tiny_config, toy_batch, toy_vocabulary
 
@@ -54,6 +57,15 @@ def test_as_many_runs_fit_together_as_the_memory_has_room_for():
     rooms = {one // 2: 1, one: 1, 3 * one: 3, 3 * one - 1: 2}
     assert {room: members_that_fit(config, vocabulary, room) for room in rooms} == rooms
     assert members_that_fit(config, vocabulary) > 3
+
+
+def test_a_member_is_measured_as_one_of_several(monkeypatch):
+    class Shapes:
+        def __init__(self, *arguments):
+            self.memory = types.SimpleNamespace(run=1 if placement.has_members() else 2)
+
+    monkeypatch.setattr(planning, "CompiledShapes", Shapes)
+    assert members_that_fit(small(devices=1), toy_vocabulary(), room=4) == 4
 
 
 def test_what_saves_memory_is_seen_to_save_it():

@@ -27,7 +27,8 @@ class Asked:
     bias: str | None = None  # None; "fixed"; with a gradient "shared" by all rows, or "learned" for each
     dropout: bool = False    # on the probabilities
     train: bool = False      # there will be gradients
-    shared_rows: bool = False  # several devices have heads of the same row
+    key_value_heads: int = 1
+    devices_a_row: int = 1   # so many have heads of the same row
 
 
 @dataclasses.dataclass(frozen=True)

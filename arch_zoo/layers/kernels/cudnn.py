@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from arch_zoo.layers.kernels.base import Asked, Drop, Kernel
+from arch_zoo.layers.placement import has_members
 from arch_zoo.layers.visibility import Pattern, Seen, Visibility
 from arch_zoo.registry import KERNELS
 from arch_zoo.settings import setting
@@ -17,7 +18,8 @@ from arch_zoo.settings import setting
 class CuDNN(Kernel):
     """Rows of one segment go in as their lengths; segments that share a row, and prefixes, as a bias [b, 1, q, k].
 
-    The limits are those of cuDNN as JAX 0.10 to 0.12 call it.
+    Its gradient takes even lengths only, as JAX asks for it, so odd ones get one more place, which nobody sees. The
+    limits are those of cuDNN as JAX 0.10 to 0.12 call it.
     """
 
     platforms = ("gpu",)
@@ -41,17 +43,30 @@ class CuDNN(Kernel):
         dense = asked.bias is not None or not _has_words(asked.pattern)
         if dense and not self.dense:
             return "it has no words for segments that share a row, prefixes and biases"
-        if dense and asked.train and (asked.queries % 2 or asked.keys % 2):
-            return f"lengths {asked.queries} and {asked.keys} are not even, which its gradient of a dense bias needs"
+        if asked.key_value_heads % asked.devices_a_row:
+            return (f"{asked.devices_a_row} devices share a row (mesh, tensor), which do not divide its "
+                    f"{asked.key_value_heads} heads of keys")
         return None
 
     def __call__(self, q_bqhd: jax.Array, k_bkgd: jax.Array, v_bkgd: jax.Array, seen: Seen,
                  bias_bhqk: jax.Array | None, *, scale: float, drop: Drop | None) -> jax.Array:
-        keywords = _in_words(seen.pattern) if _has_words(seen.pattern) else {"mask": seen.visible_bqk[:, None]}
-        bias = None if bias_bhqk is None else bias_bhqk.astype(q_bqhd.dtype)
-        out_bqhd = jax.nn.dot_product_attention(q_bqhd, k_bkgd, v_bkgd, bias, scale=scale,
-                                                implementation=self.implementation, **keywords)
+        b, q, h, _ = q_bqhd.shape
+        bias = None if bias_bhqk is None else _evened(bias_bhqk.astype(q_bqhd.dtype), 2, 3)
+        # cuDNN before 9.10.2 takes no window beside a bias. JAX maps the call over members where each has a bias of its
+        # own, of all rows and heads: the mask, which is each member's, makes it one.
+        if _has_words(seen.pattern) and (bias is None or not seen.pattern.window and not has_members()):
+            keywords = _in_words(seen.pattern)
+        else:
+            mask = _evened(seen.visible_bqk[:, None], 2, 3)
+            keywords = {"mask": jnp.broadcast_to(mask, (b, h, *mask.shape[2:])) if has_members() else mask}
+        out_bqhd = jax.nn.dot_product_attention(*(_evened(x, 1) for x in (q_bqhd, k_bkgd, v_bkgd)), bias, scale=scale,
+                                                implementation=self.implementation, **keywords)[:, :q]
         return jnp.where(seen.visible_bqk.any(axis=-1)[:, :, None, None], out_bqhd, 0)
+
+
+def _evened(x: jax.Array, *axes: int) -> jax.Array:
+    """Zeros, or False, at the end of those axes that are odd."""
+    return jnp.pad(x, [(0, length % 2 if axis in axes else 0) for axis, length in enumerate(x.shape)])
 
 
 def _has_words(pattern: Pattern | None) -> bool:

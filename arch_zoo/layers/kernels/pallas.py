@@ -28,7 +28,7 @@ class Pallas(Kernel):
 
     def refusal(self, asked: Asked) -> str | None:
         p = asked.pattern
-        if importlib.util.find_spec("jax.experimental.pallas.ops.gpu.attention") is None:
+        if not _is_there():
             return f"JAX {jax.__version__} has it no more"
         if not self.interpret and asked.platform not in self.platforms:
             return f"it runs on GPUs, and this is a {asked.platform}"
@@ -44,7 +44,7 @@ class Pallas(Kernel):
             return f"the length, {asked.queries}, is neither 16, 32, 64 nor a multiple of {BLOCK}"
         if not 16 <= asked.head_dim <= 128:
             return f"heads have {asked.head_dim} entries, and it takes 16 to 128"
-        if asked.shared_rows:
+        if asked.devices_a_row > 1:
             return "heads lie on several devices (mesh, tensor); it is cut along the batch only"
         return None
 
@@ -64,3 +64,10 @@ class Pallas(Kernel):
         out_bqhd = on_each_device(compute)(q_bqhd, k_bkhd, v_bkhd, p.segment_ids_bq)
         # Padding sees padding in there: it has a segment of its own.
         return jnp.where((p.segment_ids_bq != 0)[:, :, None, None], out_bqhd, 0)
+
+
+def _is_there() -> bool:
+    try:
+        return importlib.util.find_spec("jax.experimental.pallas.ops.gpu.attention") is not None
+    except ModuleNotFoundError:  # a package around it
+        return False
