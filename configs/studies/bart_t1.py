@@ -29,15 +29,15 @@ def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
         **at(scale, bench={"steps": 100, "optimizer.warmup_steps": 20}, gpu={"steps": 750}, paper={
             "steps": 20_000, "optimizer.learning_rate": 3e-5, "optimizer.warmup_steps": 500})},
         row="bart_base", text="books and Wikipedia")
-    recipe = at(scale, bench={}, gpu={}, paper={"optimizer.learning_rate": 1e-4, "optimizer.warmup_steps": 10_000})
+    recipe = {"optimizer.learning_rate": 1e-4, "optimizer.warmup_steps": 10_000} if scale == "paper" else {}
     before = at(scale, bench=400, gpu=3000, paper=1_000_000)
     metric, source = "loss/prefix_lm", "Lewis et al. 2019, Table 1"
     return StudyConfig(
         title=f"BART, Table 1, at {scale} scale",
         question=f"An encoder-decoder restores spoilt text for {before:,} steps, and then learns in {base.steps:,} to "
                  f"write the second half of a text given the first: which way to spoil prepares best?",
-        base=base, arms=continued(NOISES, before, recipe), reference="text_infilling", match="steps", varies=("objective",),
-        count_preparation=False, metrics=(), losses=("prefix_lm",), scale=scale, stand_in=stand_in,
+        base=base, arms=continued(NOISES, before, recipe), reference="text_infilling", match="steps",
+        varies=("objective",), count_preparation=False, metrics=(), losses=("prefix_lm",), scale=scale, stand_in=stand_in,
         claims=(*claims(source, metric,
                         ("Infilling beats rotated documents", "ELI5 24.26 against 53.69, XSum 6.61 against 17.14",
                          "text_infilling", "document_rotation"),

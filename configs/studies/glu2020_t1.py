@@ -2,8 +2,8 @@
 
 Paper: Shazeer 2020 (arXiv 2002.05202).
 Reason: eight feed-forwards of one number of parameters, each at its own best learning rate.
-At paper scale, other than the paper: the rate rises for 10,000 steps, where the paper's is constant, and does not fall to
-  0 in the last tenth; one rate for all, as there.
+At paper scale, other than the paper: the rate rises for 10,000 steps, where the paper's is constant, and does not fall
+  to 0 in the last tenth.
 Command: python -m experiments.reproduce --table=glu2020.t1 --scale=bench --data=FOLDER
 Expected: docs/ablations/glu2020_t1.md
 """

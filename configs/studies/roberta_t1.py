@@ -2,9 +2,9 @@
 
 Paper: Liu et al. 2019, section 4.1.
 Reason: a null of the paper that should become a visible effect on a small text that is read many times.
-At paper scale, other than the paper: masked tokens alone are learnt, without pairs of segments and the next sentence; as
-  much of C4 as is read forty times stands for sixteen GB of books and Wikipedia; byte-pair encoding trained on it, not
-  BERT's pieces; SST-2 is learnt with one seed for each run, not as a median of five.
+At paper scale, other than the paper: masked tokens alone are learnt, without pairs of segments and the next sentence;
+  as much of C4 as is read forty times stands for sixteen GB of books and Wikipedia; byte-pair encoding trained on it,
+  not BERT's pieces; SST-2 is learnt with one seed for each run, not as a median of five.
 Command: python -m experiments.reproduce --table=roberta.t1 --scale=bench --data=FOLDER
 Expected: docs/ablations/roberta_t1.md
 """

@@ -2,8 +2,8 @@
 
 Paper: Raffel et al. 2020, section 3.4.2.
 Reason: the most reliable of T5's ablations at any size: tokens seen are equal, different ones are fewer and fewer.
-At paper scale, other than the paper: measured in bits per byte, not by fine-tuning on tasks; the rate rises for 10,000
-  steps, where the paper's is constant; 512 tokens of text a window, before corruption.
+At paper scale, other than the paper: measured in bits per byte, not by fine-tuning on tasks; the rate rises for
+  10,000 steps, where the paper's is constant; 512 tokens of text a window, before corruption.
 Command: python -m experiments.reproduce --table=t5.t9 --scale=bench --data=FOLDER
 Expected: docs/ablations/t5_t9.md
 """
@@ -36,8 +36,8 @@ def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
                         ("64 repeats cost something", "GLUE 82.87 against 83.28", slug[1], slug[64]),
                         ("256 repeats cost more than 64", "GLUE 82.62 against 82.87, SQuAD 79.78 against 80.97",
                          slug[64], slug[256])),
-                *(claims("an expectation, in no paper", metric, ("Four repeats cost nothing", "", slug[1], slug[4], 0.05))
-                  if 4 in slug else ())),
+                *(claims("an expectation, in no paper", metric,
+                         ("Four repeats cost nothing", "", slug[1], slug[4], 0.05)) if 4 in slug else ())),
         paper=table(f"{source}: an encoder-decoder reads 2^35 tokens of C4, then is fine-tuned", COLUMNS, slug[1],
                     {slug[n]: values for n, values in PAPER.items() if n in slug}, beside={"GLUE": metric},
                     deviations={"GLUE": 0.235},

@@ -25,7 +25,7 @@ def measure(run: "Evaluated") -> dict[str, dict[str, Any]]:
     """{key: entry}: of the run's own initialisation, which is that of its seed."""
     norms = block_norms(run)
     count = run.setup.config.batch_size
-    return {"initial_gradient/last": {"value": float(norms[-1]), "count": count},
+    return {"initial_gradient/last": {"value": float(norms[-1]), "count": count, "profile": norms.tolist()},
             "initial_gradient/ratio": {"value": float(norms[-1] / norms[0]), "count": count}}
 
 
