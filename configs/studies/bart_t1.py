@@ -37,7 +37,8 @@ def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
         question=f"An encoder-decoder restores spoilt text for {before:,} steps, and then learns in {base.steps:,} to "
                  f"write the second half of a text given the first: which way to spoil prepares best?",
         base=base, arms=continued(NOISES, before, recipe), reference="text_infilling", match="steps",
-        varies=("objective",), count_preparation=False, metrics=(), losses=("prefix_lm",), scale=scale, stand_in=stand_in,
+        varies=("objective",), count_preparation=False, metrics=(), losses=("prefix_lm",), scale=scale,
+        stand_in=stand_in,
         claims=(*claims(source, metric,
                         ("Infilling beats rotated documents", "ELI5 24.26 against 53.69, XSum 6.61 against 17.14",
                          "text_infilling", "document_rotation"),
