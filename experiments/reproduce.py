@@ -4,7 +4,8 @@
     python -m experiments.reproduce --table=t5.t2 --scale=bench --data=FOLDER --workdir=runs/t5_t2
     python -m experiments.reproduce --table=t5.t2 --scale=paper --dry_run        # the paper's own sizes and recipe
 
---data names a folder with the protocol's data; without it built-in data stands in at bench scale, and TFDS's at others.
+--data names a folder with the protocol's data (docs/ablations.md), a text FILE.txt, a dataset tfds:NAME, or pairs as
+SOURCES,TARGETS; without it built-in data stands in at bench scale, and TFDS's at others.
 """
 
 import pathlib
@@ -12,7 +13,6 @@ import pathlib
 from absl import flags
 
 from arch_zoo.errors import UserError
-from arch_zoo.settings import override
 from experiments import program
 from experiments.environment import heed_flag
 from experiments.studies import running
@@ -20,7 +20,8 @@ from experiments.studies.config import StudyConfig
 
 TABLE = flags.DEFINE_string("table", None, "which ablation: the paper and its table; none lists them")
 SCALE = flags.DEFINE_string("scale", "bench", "bench: minutes on two cores; gpu: half an hour on one; paper: its own")
-DATA = flags.DEFINE_string("data", None, "folder with the text, pairs or labelled texts of the protocol")
+DATA = flags.DEFINE_string("data", None, "folder with the text, pairs or labelled texts of the protocol, or FILE.txt, "
+                                         "tfds:NAME, or pairs as SOURCES,TARGETS")
 
 PAGE = flags.DEFINE_string("page", None, "folder for a short page about what was found, with a plot: docs/ablations")
 
@@ -32,7 +33,7 @@ def main(asked: running.Asked, arguments: list[str]) -> int | None:
     if TABLE.value is None:
         print(listing.table(catalogue.ablations().values()))
         return None
-    study = override(catalogue.find(TABLE.value, SCALE.value).study(SCALE.value, DATA.value), asked.config)
+    study = catalogue.find(TABLE.value, SCALE.value).study(SCALE.value, DATA.value, asked.config)
     if running.DRY_RUN.value:
         print(listing.plan(study))
         return None

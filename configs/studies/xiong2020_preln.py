@@ -2,6 +2,7 @@
 
 Paper: Xiong et al. 2020 (arXiv 2002.04745), sections 3 and 4.
 Reason: gradients at the start explain why; they need no training and are exact.
+At paper scale, other than the paper: WMT14 of TFDS into German, where its Figure 2 has IWSLT14 out of German; no BLEU.
 Command: python -m experiments.reproduce --table=xiong2020.preln --scale=bench --data=FOLDER
 Expected: docs/ablations/xiong2020_preln.md
 """
@@ -15,7 +16,8 @@ def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
         "model.initializer": "xavier_uniform", "model.scale_residual_init": False,
         **at(scale, bench={"steps": 200, "model.width": 64, "model.depth": 6, "optimizer.warmup_steps": 80},
              gpu={"model.depth": 6, "optimizer.warmup_steps": 4000},
-             paper={"optimizer.warmup_steps": 4000, "optimizer.learning_rate": 1e-3})})
+             paper={"optimizer.warmup_steps": 4000, "optimizer.learning_rate": 1e-3})},
+        pairs="IWSLT14, German to English")
     rates = at(scale, bench=(1e-3, 4e-3), gpu=(5e-4, 1e-3), paper=(5e-4, 1e-3))
     arms = [Arm(f"{placement}, {'warm-up' if warmup else 'no warm-up'}, {rate:g}",
                 {"model.placement": placement, "optimizer.warmup_steps": warmup, "optimizer.learning_rate": rate})

@@ -8,6 +8,8 @@ from typing import Any
 
 from arch_zoo.errors import UserError
 from arch_zoo.registry import did_you_mean
+from arch_zoo.settings import override
+from experiments.ablations import sources
 from experiments.ablations.protocol import SCALES
 from experiments.studies.config import StudyConfig
 
@@ -26,12 +28,14 @@ class Ablation:
     def about(self) -> str:
         return self.module.__doc__.splitlines()[0]
 
-    def study(self, scale: str, data: str | None) -> StudyConfig:
-        """The study at a scale. UserError where it has no such scale, or its data is not there."""
+    def study(self, scale: str, data: str | None, changes: dict[str, Any] | None = None) -> StudyConfig:
+        """The study at a scale, with changes. UserError where it has no such scale, or its data is not there."""
         try:
-            return self.module.get_config(scale, data)
+            defined = self.module.get_config(scale, data)
         except UserError as error:
             raise UserError(f"{self.table}: {error}") from None
+        study = override(defined, changes or {})
+        return study.replace(stand_in=sources.stand_in(study, defined))
 
 
 def ablations() -> dict[str, Ablation]:

@@ -40,8 +40,8 @@ def plan(study: StudyConfig) -> str:
 
     rows = [f"  {arm.name}: {', '.join(f'{path}={value}' for path, value in arm.overrides.items()) or 'the base'}"
             + (f"; starts from {arm.starts_from}" if arm.starts_from else "") for arm in study.arms]
-    claims = [f"  {claim.text} ({claim.source}: {claim.numbers}){'' if claim.verified else ' [M]'}; expected: "
-              f"{claim.expectation}" for claim in study.claims]
+    claims = [f"  {claim.text} ({': '.join(filter(None, (claim.source, claim.numbers)))})"
+              f"{'' if claim.verified else ' [M]'}; expected: {claim.expectation}" for claim in study.claims]
     return "\n".join([study.title, study.question, *([f"stand-in: {study.stand_in}"] if study.stand_in else []), "",
                       f"{len(study.arms)} arms × {study.seeds} seeds, matched by {study.match}, on "
                       f"{study.base.data.corpus}", *rows, "", "claims, and what is expected here", *claims, "",

@@ -3,19 +3,17 @@
 bench  minutes on two cores            gpu  half an hour on one GPU            paper  the paper's own sizes
 """
 
-import pathlib
 from typing import Any
 
 from arch_zoo.config import DataConfig, EvaluationConfig, ModelConfig, OptimizerConfig, RunConfig, TokenizerConfig
 from arch_zoo.errors import UserError
 from arch_zoo.registry import TASKS, did_you_mean
 from arch_zoo.settings import override
+from arch_zoo.zoo import ZOO
+from experiments.ablations import sources
 from experiments.studies.config import Arm, Claim, PaperRow, PaperTable
 
 SCALES = ("bench", "gpu", "paper")
-_TEXTS = ("brown", "abc", "movie_reviews", "state_union", "webtext")  # 3.7 million words of English
-_NO_TEXT = "the documentation that comes with Python stands in for the English text of the protocol"
-_NO_PAIRS = "reversed texts of a made-up language stand in for the translations of the protocol"
 
 
 def at(scale: str, **by_scale: Any) -> Any:
@@ -26,10 +24,18 @@ def at(scale: str, **by_scale: Any) -> Any:
     return by_scale[scale]
 
 
-def text_run(scale: str, data: str | None, words: str = "", changes: dict[str, Any] | None = None) \
-        -> tuple[RunConfig, str]:
-    """(a run on running text, what stands in for absent data). `words`: only the corpus of this name, of several."""
-    corpus, stand_in = _text(scale, data, words)
+def text_run(scale: str, data: str | None, words: str = "", changes: dict[str, Any] | None = None, *,
+             row: str | None = None, text: str = "the paper's text") -> tuple[RunConfig, str]:
+    """(a run on running text, what stands in for absent data).
+
+    words: only the corpus of this name, of several.
+    row: what the zoo calls the model whose sizes and recipe, as far as they were published, are those at paper scale.
+    text: what the paper reads.
+    """
+    corpus, called = sources.text(data, at(
+        scale, bench=(DataConfig(corpus="python_docs"), "the documentation that comes with Python"),
+        gpu=(DataConfig(corpus="tfds:lm1b"), "lm1b of TFDS"), paper=(DataConfig(corpus="tfds:c4"), "C4")), words)
+    stand_in = sources.notice(called, at(scale, bench="WikiText-2", gpu="WikiText-103", paper=text))
     run = at(scale,
              bench=RunConfig(
                  steps=400, batch_size=16, model=ModelConfig(width=128, depth=2, heads=4, activation="relu",
@@ -41,19 +47,49 @@ def text_run(scale: str, data: str | None, words: str = "", changes: dict[str, A
                  model=ModelConfig(width=384, depth=8, heads=6, position="rotary", scan=True),
                  optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=200),
                  data=corpus.replace(length=512, tokenizer=TokenizerConfig(vocab_size=16384, sentinels=300))),
-             paper=RunConfig(
+             paper=_published(row, RunConfig(
                  steps=1_000_000, batch_size=256, dtype="bfloat16",
                  model=ModelConfig(width=768, depth=12, heads=12, scan=True),
                  optimizer=OptimizerConfig(learning_rate=1e-4, warmup_steps=10_000, schedule="linear",
                                            final_fraction=0.0),
                  data=corpus.replace(length=512, tokenizer=TokenizerConfig(kind="bpe", vocab_size=32_000,
-                                                                           sentinels=300))))
+                                                                           sentinels=300)))))
     return _finished(run, changes), stand_in
 
 
-def pairs_run(scale: str, data: str | None, changes: dict[str, Any] | None = None) -> tuple[RunConfig, str]:
-    """(an encoder-decoder that translates, what stands in for absent data)."""
-    corpus, stand_in = _pairs(scale, data)
+def _published(row: str | None, run: RunConfig) -> RunConfig:
+    """With what was published of a row of the zoo; the rest stays."""
+    if row is None:
+        return run
+    model = ZOO.get(row)
+    return override(run, {"model": model.model().replace(scan=run.model.scan), "objective": model.trains,
+                          "data.tokenizer.vocab_size": model.switches["vocab_size"]}
+                    | model.recipe.changes() | dict(model.system.also))
+
+
+def t5_run(scale: str, data: str | None, words: str = "", changes: dict[str, Any] | None = None, *,
+           row: str = "t5_table2_enc_dec") -> tuple[RunConfig, str]:
+    """`text_run`, at paper scale as T5's ablations were trained: relative positions, RMSNorm, no biases, logits of
+    attention that are not divided, Adafactor without decay or clipping, 2^16 tokens of C4 in a step. `row`: of the zoo.
+
+    512 tokens of text go into a window, of which its noise makes somewhat less for the encoder; there it reads 512.
+    """
+    known = {"data.length": 512, "optimizer.weight_decay": 0.0, "optimizer.clip_norm": None,
+             "data.tokenizer.sentinels": 300}  # there 100, too few where half of the tokens go one by one
+    return text_run(scale, data, words, {**at(scale, bench={}, gpu={}, paper=known), **(changes or {})}, row=row,
+                    text="C4")
+
+
+def pairs_run(scale: str, data: str | None, changes: dict[str, Any] | None = None, *,
+              pairs: str = "WMT14, English to German") -> tuple[RunConfig, str]:
+    """(an encoder-decoder that translates, what stands in for absent data). `pairs`: what the paper translates."""
+    corpus, called = sources.pairs(data, at(
+        scale, bench=(DataConfig(corpus="parallel:synthetic:reverse"), "reversed texts of a made-up language"),
+        gpu=(DataConfig(corpus="parallel:tfds:ted_hrlr_translate/pt_to_en", text_field="pt,en"),
+             "TED talks, Portuguese to English"),
+        paper=(DataConfig(corpus="parallel:tfds:wmt14_translate/de-en", text_field="en,de"),
+               "WMT14, English to German")))
+    stand_in = sources.notice(called, at(scale, bench="Multi30k", gpu="Multi30k", paper=pairs))
     run = at(scale,
              bench=RunConfig(
                  steps=400, batch_size=16, objective="translation",
@@ -87,59 +123,34 @@ def _finished(run: RunConfig, changes: dict[str, Any] | None) -> RunConfig:
                        checkpoint_every=min(2 * quarter, 5000), evaluate_batches=8)
 
 
-def _text(scale: str, data: str | None, words: str) -> tuple[DataConfig, str]:
-    if data is None:
-        return at(scale, bench=(DataConfig(corpus="python_docs"), _NO_TEXT),
-                  gpu=(DataConfig(corpus="tfds:lm1b"), ""), paper=(DataConfig(corpus="tfds:c4"), ""))
-    root = _folder(data, "text")
-    found = [path for name in ((words,) if words else _TEXTS) if (path := root / f"{name}.txt").is_file()]
-    if not found:
-        raise UserError(f"--data={data}: has none of {', '.join(f'{name}.txt' for name in _TEXTS)}, neither itself nor "
-                        f"in text/; leave --data out for the built-in corpus")
-    first, *others = map(str, found)
-    return DataConfig(corpus=first, mixed_with=tuple(others)), ""
-
-
-def _pairs(scale: str, data: str | None) -> tuple[DataConfig, str]:
-    if data is None:
-        return at(scale, bench=(DataConfig(corpus="parallel:synthetic:reverse"), _NO_PAIRS),
-                  gpu=(DataConfig(corpus="parallel:tfds:ted_hrlr_translate/pt_to_en", text_field="pt,en"), ""),
-                  paper=(DataConfig(corpus="parallel:tfds:wmt14_translate/de-en", text_field="en,de"), ""))
-    root = _folder(data, "translation")
-    if not (root / "multi30k_train.en").is_file():
-        raise UserError(f"--data={data}: has no multi30k_train.en, neither itself nor in translation/; leave --data "
-                        f"out for built-in pairs")
-    return DataConfig(corpus=f"parallel:{root}/multi30k_*.en,{root}/multi30k_*.de"), ""
-
-
-def _folder(data: str, below: str) -> pathlib.Path:
-    root = pathlib.Path(data).expanduser()
-    if not root.is_dir():
-        raise UserError(f"--data={data}: no such folder")
-    return root / below if (root / below).is_dir() else root
-
-
-def classifying(data: str | None, learning: dict[str, Any]) -> tuple[dict[str, Any], str, str]:
+def classifying(data: str | None, learning: dict[str, Any], scale: str = "bench") -> tuple[dict[str, Any], str, str]:
     """(fields of a study that has models classify sentences after fine-tuning, the metric's key, the path of its
-    options): SST-2 where its files are, else the packages of Python's documentation. `learning`: options of both.
+    options): at paper scale all of SST-2, from TFDS where --data has it not; at others a part of it where its files
+    are, else the packages of Python's documentation. `learning`: options of all of them.
     """
-    if data is not None and any((root := _folder(data, "glue")).glob("sst2*.tsv")):
-        options = {"task": "sst2", "examples": 2000, "length": 64, "epochs": 2, "learning_rate": 1e-3, **learning}
-        task = TASKS.get("fine_tuned")(data=str(root), limit=800, learning=override(
-            TASKS.get("fine_tuned")().learning, options))
-        return {"metrics": (), "tasks": (task,)}, "fine_tuned/accuracy", "tasks.0.learning"
-    options = override(EvaluationConfig().fine_tuning, learning)
-    return {"metrics": ("classification",), "fine_tuning": options}, "classification/own", "fine_tuning"
+    files = sources.labelled(data)
+    if scale == "paper":
+        files, limit = files or "tfds:glue/sst2", None
+        options = {"batch_size": 32, "learning_rate": 3e-5, "schedule": "linear"}
+    else:
+        limit, options = 800, {"examples": 2000, "length": 64, "epochs": 2, "learning_rate": 1e-3}
+    if files is None:
+        return ({"metrics": ("classification",), "fine_tuning": override(EvaluationConfig().fine_tuning, learning)},
+                "classification/own", "fine_tuning")
+    task = TASKS.get("fine_tuned")
+    task = task(data=files, limit=limit, learning=override(task().learning, {"task": "sst2", **options, **learning}))
+    return {"metrics": (), "tasks": (task,)}, "fine_tuned/accuracy", "tasks.0.learning"
 
 
-def continued(noises: dict[str, dict[str, Any]], steps: int) -> tuple[Arm, ...]:
+def continued(noises: dict[str, dict[str, Any]], steps: int, before: dict[str, Any] | None = None) -> tuple[Arm, ...]:
     """Arms that each begin with the parameters of a run of `steps` under a noise of their own, {name: overrides}, and
-    one, "no pre-training", that begins with none. All go on alike, as the base of the study does.
+    one, "no pre-training", that begins with none. All go on alike, as the base of the study does. `before`: overrides
+    of all runs that prepare.
     """
     arms = [Arm("no pre-training", {})]
     for name, overrides in noises.items():
-        before = Arm(f"{name}, before", {**overrides, "steps": steps}, preparation=True)
-        arms += [before, Arm(name, {}, starts_from=before.slug)]
+        first = Arm(f"{name}, before", {**(before or {}), **overrides, "steps": steps}, preparation=True)
+        arms += [first, Arm(name, {}, starts_from=first.slug)]
     return tuple(arms)
 
 

@@ -9,6 +9,7 @@ from experiments.report.grid_plot import grid_figures
 from experiments.report.metrics_plot import metrics_figure
 from experiments.report.paper_plot import paper_figure
 from experiments.report.plots import STYLE, rendered
+from experiments.report.profiles_plot import profiles_figure
 
 
 def draw_plots(content: Content) -> dict[str, dict[str, bytes]]:
@@ -20,6 +21,8 @@ def draw_plots(content: Content) -> dict[str, dict[str, bytes]]:
         figures: dict[str, Any] = {}
         if findings.intervals:
             figures["metrics"] = metrics_figure(findings)
+        if (profiles := profiles_figure(findings.study)) is not None:
+            figures["profiles"] = profiles
         if content.paper and (beside := paper_figure(findings, content.paper)) is not None:
             figures["paper"] = beside
         figures |= grid_figures(findings, content.effects, content.design)

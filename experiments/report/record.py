@@ -34,6 +34,7 @@ class Measured:
     count: int | None = None
     reason: str = ""
     how: str = ""
+    profile: tuple[float, ...] = ()  # by block, from the input to the output
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Cell:
             entry = {}
         value = entry.get("value")
         reason = "" if value is not None else entry.get("reason") or "not measured"
-        return Measured(value, entry.get("count"), reason, entry.get("how", ""))
+        return Measured(value, entry.get("count"), reason, entry.get("how", ""), tuple(entry.get("profile", ())))
 
 
 @dataclasses.dataclass(frozen=True)

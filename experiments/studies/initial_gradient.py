@@ -25,7 +25,7 @@ def measure(run: "Evaluated") -> dict[str, dict[str, Any]]:
     """{key: entry}: of the run's own initialisation, which is that of its seed."""
     norms = block_norms(run)
     count = run.setup.config.batch_size
-    return {"initial_gradient/last": {"value": float(norms[-1]), "count": count},
+    return {"initial_gradient/last": {"value": float(norms[-1]), "count": count, "profile": norms.tolist()},
             "initial_gradient/ratio": {"value": float(norms[-1] / norms[0]), "count": count}}
 
 
@@ -33,16 +33,15 @@ def block_norms(run: "Evaluated") -> np.ndarray:
     """float [depth]: for each block the norm of the mean loss's gradient by its feed-forward weights."""
     setup = run.setup
     batch = setup.train.batch_at(0)
-    parameters = setup.initial_state(batch).parameters
 
     @jax.jit
-    def gradient(parameters):
+    def gradient():
         def loss(p):
             total, weight = setup.config.objective.loss(setup.model, p, batch, setup.visibility, train=False)
             return total / weight
-        return jax.grad(loss)(parameters)
+        return jax.grad(loss)(setup.initial_state(batch).parameters)
 
-    found = {path: leaf for path, leaf in flatten_tree(gradient(parameters)).items() if "/feed_forward/" in path}
+    found = {path: leaf for path, leaf in flatten_tree(gradient()).items() if "/feed_forward/" in path}
     stack = min(path.split("/")[0] for path in found)  # of an encoder-decoder the decoder, which is next to the loss
     squares = [np.square(np.asarray(leaf, np.float64)).reshape(len(leaf), -1).sum(axis=1)
                for path, leaf in found.items() if path.startswith(f"{stack}/")]

@@ -1,11 +1,18 @@
 """The published ablations: each is whole at every scale, and says what it is; reproduce lists and plans them."""
 
+import hashlib
+import json
 import re
 
 import pytest
 
+from arch_zoo.config import RunConfig
 from arch_zoo.errors import UserError
-from experiments.ablations.catalogue import ablations, find
+from arch_zoo.models import abstract
+from arch_zoo.settings_view import flatten
+from arch_zoo.tasks.base import labels
+from arch_zoo.zoo import ZOO
+from experiments.ablations.catalogue import HOME, ablations, find
 from experiments.ablations.listing import nominal_data
 from experiments.ablations.protocol import SCALES
 from experiments.studies.plan import solve
@@ -13,6 +20,7 @@ from tests.runs import VARIANTS, assert_one_line, many
 
 REPRODUCE = "experiments.reproduce"
 KNOWN = ablations()
+PAGES = HOME.parents[1] / "docs" / "ablations"
 WANTED = {"t5.t2", "roberta.t1", "t5.t9", "mlmclm2025.early", "wang2022.adapt", "xiong2020.preln", "vaswani2017.t3",
           "alibi.extrapolation", "gpt1.t5", "glu2020.t1", "bart.t1", "t5.t4", "t5.t5", "t5.t6", "t5.t7"}
 
@@ -31,12 +39,149 @@ def test_an_ablation_can_be_planned_and_says_what_it_is(table):
         study = ablation.study(scale, None)
         assert study.scale == scale and study.claims
         keys = {claim.metric.split("/")[0] for claim in study.claims}
-        assert keys <= {*study.metrics, *(["loss"] if study.losses else [])}
+        assert keys <= {*study.metrics, *(["loss"] if study.losses else []), *labels(study.tasks)}
         if study.paper is not None:
             slugs = {arm.slug for arm in study.arms}
             assert {row.arm for row in study.paper.rows} <= slugs and study.paper.baseline in slugs
             assert all(row.values.keys() <= set(study.paper.columns) for row in study.paper.rows)
         assert solve(study, nominal_data).keys() == {arm.slug for arm in study.arms}
+
+
+def runs_of(study) -> dict[str, dict]:
+    """{arm: {path: value}} of what differs from a run of which nothing was said, and of what must match."""
+    ordinary = flatten(RunConfig())
+    return {slug: {path: value for path, value in flatten(config).items() if value != ordinary.get(path, ...)}
+            for slug, config in study.arm_configs().items()} | {"": [study.match, study.seeds, list(study.losses)]}
+
+
+def fingerprint(table: str) -> str:
+    runs = json.dumps(runs_of(KNOWN[table].study("bench", None)), sort_keys=True, default=repr)
+    return hashlib.sha256(runs.encode()).hexdigest()[:12]
+
+
+# What the pages in docs/ablations/ were measured with. Whoever changes one runs the table again, or says on its page
+# that it was another.
+RAN = {"alibi.extrapolation": "c0cd7b2c04f3", "gpt1.t5": "74fd095d0c47", "mlmclm2025.early": "498d62714a29",
+       "roberta.t1": "19b7ab6da203", "t5.t2": "c31cd1a5cc12", "t5.t9": "7ffe1e3bf777", "wang2022.adapt": "5f42b11e43d8",
+       "xiong2020.preln": "d1feda637de1"}
+
+
+def test_tables_with_a_page_are_still_what_was_run():
+    tables = [path.stem.replace("_", ".", 1) for path in PAGES.glob("*.md")]
+    assert {table: now for table in tables if (now := fingerprint(table)) != RAN.get(table)} == {}
+
+
+# --- the paper's scale ----------------------------------------------------------------------------------------------
+
+T5_TABLES = ("t5.t2", "t5.t4", "t5.t5", "t5.t6", "t5.t7", "t5.t9", "glu2020.t1")
+
+
+@pytest.mark.parametrize(("table", "row"), [*((table, "t5_table2_enc_dec") for table in T5_TABLES),
+                                            ("roberta.t1", "bert_base"), ("bart.t1", "bart_base")])
+def test_at_paper_scale_a_model_is_the_one_that_was_published(table, row):
+    of_row, base = ZOO.get(row).model(), KNOWN[table].study("paper", None).base.model
+    dropout = {f"{part}_dropout": 0.0 for part in ("embedding", "attention", "mlp", "residual")}
+    heads = {"pooler": False, "sentence_classes": 0, "token_types": 0}  # of the next sentence, which is not learnt here
+    assert base == of_row.replace(scan=True, **{"glu2020.t1": dropout, "roberta.t1": heads}.get(table, {}))
+
+
+@pytest.mark.parametrize("table", [*T5_TABLES, "wang2022.adapt"])
+def test_at_paper_scale_t5_is_pre_trained_as_it_was(table):
+    study = KNOWN[table].study("paper", None)
+    assert study.stand_in == "" and study.base.data.corpus == "tfds:c4"
+    preparing = {arm.starts_from for arm in study.arms} - {""}
+    for slug, config in study.arm_configs().items():
+        optimizer = config.optimizer
+        if slug in preparing or not preparing:
+            assert (optimizer.kind, optimizer.learning_rate, optimizer.schedule, optimizer.warmup_steps) == (
+                "adafactor", 0.01, "inverse_square_root", 10_000), slug
+        assert (optimizer.weight_decay, optimizer.clip_norm, config.model.scale_attention) == (0.0, None, False)
+    if table.startswith("t5"):
+        first = study.arm_configs()[min(preparing, default=study.reference)]
+        assert first.steps * first.batch_size * first.data.length == 2**35
+
+
+def test_at_paper_scale_wang_et_al_have_their_size_and_steps():
+    runs = KNOWN["wang2022.adapt"].study("paper", None).arm_configs()
+    assert 4.7e9 < abstract.count_parameters(runs["causal_before"].model, 32_128) < 4.9e9
+    assert {slug: config.steps for slug, config in runs.items()} == {
+        "causal_before": 131_072, "masked_before": 131_072, "masked_from_scratch": 39_900,
+        "causal_then_masked": 39_900, "causal_from_scratch": 39_900, "masked_then_causal": 39_900}
+
+
+def test_at_paper_scale_robertas_text_is_read_forty_times():
+    base = KNOWN["roberta.t1"].study("paper", None).base
+    assert base.steps * base.batch_size * base.data.length == 40 * base.data.unique_tokens
+
+
+@pytest.mark.parametrize("table", ["t5.t2", "roberta.t1"])
+def test_at_paper_scale_claims_about_glue_are_judged_on_it(table):
+    study = KNOWN[table].study("paper", None)
+    assert [(task.learning.task.name, task.data) for task in study.tasks] == [("sst2", "tfds:glue/sst2")]
+    assert {claim.metric for claim in study.claims} >= {"fine_tuned/accuracy"} and "classification" not in study.metrics
+
+
+# --- what is read ---------------------------------------------------------------------------------------------------
+
+DOCSTRINGS = "docstrings of Python, classified by package, in place of SST-2"
+
+
+@pytest.mark.parametrize(("table", "scale", "notice"), [
+    ("t5.t9", "bench", "the documentation that comes with Python in place of WikiText-2"),
+    ("t5.t9", "gpu", "lm1b of TFDS in place of WikiText-103"), ("t5.t9", "paper", ""),
+    ("roberta.t1", "paper", "C4 in place of books and Wikipedia"),
+    ("gpt1.t5", "gpu", f"lm1b of TFDS in place of WikiText-103; {DOCSTRINGS}"),
+    ("t5.t2", "gpu", "TED talks, Portuguese to English in place of Multi30k"),
+    ("xiong2020.preln", "paper", "WMT14, English to German in place of IWSLT14, German to English")])
+def test_what_is_not_the_protocols_is_said(table, scale, notice):
+    assert KNOWN[table].study(scale, None).stand_in == notice
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("text/brown.txt", "text/abc.txt", "translation/multi30k_train.en", "translation/multi30k_train.de",
+                 "wiki.txt", "pairs.tsv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("table", "data", "corpora", "notice"), [
+    ("t5.t9", "{}", ["{}/text/brown.txt"], "brown.txt in place of WikiText-2"),
+    ("mlmclm2025.early", "{}", ["{}/text/brown.txt", "{}/text/abc.txt"],
+     f"brown.txt, abc.txt in place of WikiText-2; {DOCSTRINGS}"),
+    ("t5.t9", "{}/wiki.txt", ["{}/wiki.txt"], "wiki.txt in place of WikiText-2"),
+    ("t5.t9", "tfds:wikipedia", ["tfds:wikipedia"], "tfds:wikipedia in place of WikiText-2"),
+    ("t5.t2", "{}", ["parallel:{}/translation/multi30k_*.en,{}/translation/multi30k_*.de"], ""),
+    ("t5.t2", "{0}/translation/multi30k_*.de,{0}/translation/multi30k_*.en",
+     ["parallel:{}/translation/multi30k_*.de,{}/translation/multi30k_*.en"],
+     "multi30k_*.de and multi30k_*.en in place of Multi30k"),
+    ("t5.t2", "{}/pairs.tsv", ["parallel:{}/pairs.tsv"], "pairs.tsv in place of Multi30k"),
+    ("t5.t2", "tfds:wmt16_translate/ro-en", ["parallel:tfds:wmt16_translate/ro-en"],
+     "tfds:wmt16_translate/ro-en in place of Multi30k")])
+def test_data_may_be_a_folder_a_file_a_dataset_or_pairs(folder, table, data, corpora, notice):
+    study = KNOWN[table].study("bench", data.format(folder))
+    read = study.base.data
+    assert [read.corpus, *read.mixed_with] == [corpus.replace("{}", str(folder)) for corpus in corpora]
+    assert study.stand_in == notice
+
+
+@pytest.mark.parametrize(("table", "data", "problem"), [
+    ("t5.t9", "{}/a.txt", "no such folder or file; a dataset of TFDS is named tfds:NAME"),
+    ("t5.t9", "{0}/wiki.txt,{0}/pairs.tsv", "names pairs of texts, and this table reads running text"),
+    ("t5.t9", "{}/translation", "give FILE.txt or tfds:NAME for another text"),
+    ("t5.t2", "{0}/wiki.txt,{0}/b.txt", "there is no file {0}/b.txt"),
+    ("t5.t2", "{}/text", "give SOURCES,TARGETS, a FILE of pairs or tfds:NAME for other pairs")])
+def test_data_that_is_not_there_is_one_line(folder, table, data, problem):
+    with pytest.raises(UserError) as caught:
+        KNOWN[table].study("bench", data.format(folder))
+    assert problem.format(folder) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_is_read_instead_of_data_is_said_for_it():
+    changed = KNOWN["gpt1.t5"].study("bench", None, {"base.data.corpus": "/somewhere/mine.txt"})
+    assert changed.stand_in == f"mine.txt in place of the protocol's text; {DOCSTRINGS}"
+    assert KNOWN["t5.t9"].study("bench", None, {"seeds": "2"}).stand_in == KNOWN["t5.t9"].study("bench", None).stand_in
 
 
 def test_what_is_not_there_is_named():
@@ -51,14 +196,16 @@ def test_the_program(tmp_path):
         "unknown table": (["--table=t6"], "there is none of that name"),
         "no workdir": (["--table=t5.t2"], "--workdir=DIR is required"),
         "no data": (["--table=t5.t2", f"--data={tmp_path}", "--dry_run"], "has no multi30k_train.en"),
-        "no such folder": (["--table=t5.t9", f"--data={tmp_path}/x", "--dry_run"], "no such folder"),
+        "no such folder": (["--table=t5.t9", f"--data={tmp_path}/x", "--dry_run"], "no such folder or file"),
         "unknown field": (["--table=t5.t2", "--config.base.step=3", "--dry_run"], "there is no field 'step'"),
         "a config": (["--config=configs/base.py"], "this program takes --table=NAME"),
+        "another text": (["--table=t5.t9", "--config.base.data.corpus=books/mine.txt", "--dry_run"],
+                         "stand-in: mine.txt in place of the protocol's text\n"),
         "listing": ([], "t5.t2"),
         "plan": (["--table=t5.t2", "--scale=paper", "--dry_run"], "223 M")}
     ended = many([(REPRODUCE, arguments) for arguments, _ in commands.values()], VARIANTS)
     for (name, (_, message)), one in zip(commands.items(), ended, strict=True):
-        if name in ("listing", "plan"):
+        if name in ("another text", "listing", "plan"):
             assert one["code"] == 0 and message in one["out"], (name, one)
         else:
             assert_one_line(one, message)
