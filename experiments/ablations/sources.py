@@ -41,7 +41,9 @@ def pairs(data: str | None, otherwise: Source) -> Source:
     if data.startswith("tfds:"):
         return DataConfig(corpus=f"parallel:{data}"), data
     files = [pathlib.Path(part).expanduser() for part in data.split(",")]
-    if len(files) == 2 or files[0].is_file():
+    if len(files) > 1 or files[0].is_file():
+        if len(files) > 2 or not all(file.name for file in files):
+            raise UserError(f"--data={data}: expected two files, SOURCES,TARGETS")
         for file in files:
             if not any(file.parent.glob(file.name)):  # a * in a name stands for that of a split
                 raise UserError(f"--data={data}: there is no file {file}")
@@ -79,8 +81,7 @@ def stand_in(study: StudyConfig, defined: StudyConfig) -> str:
     what was given instead, if anything was; the labelled sentences by what is measured.
     """
     was, reads = ((one.base.data.corpus, one.base.data.mixed_with) for one in (defined, study))
-    of_text = study.stand_in if was == reads else notice(_called(study.base.data),
-                                                                 "the protocol's text")
+    of_text = study.stand_in if was == reads else notice(_called(study.base.data), "the protocol's text")
     docstrings = "classification" in study.metrics
     of_labels = notice("docstrings of Python, classified by package,", "SST-2") if docstrings else ""
     return "; ".join(filter(None, (of_text, of_labels)))

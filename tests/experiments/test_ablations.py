@@ -171,6 +171,7 @@ def test_data_may_be_a_folder_a_file_a_dataset_or_pairs(folder, table, data, cor
     ("t5.t9", "{0}/wiki.txt,{0}/pairs.tsv", "names pairs of texts, and this table reads running text"),
     ("t5.t9", "{}/translation", "give FILE.txt or tfds:NAME for another text"),
     ("t5.t2", "{0}/wiki.txt,{0}/b.txt", "there is no file {0}/b.txt"),
+    ("t5.t2", "{0}/wiki.txt,", "expected two files, SOURCES,TARGETS"),
     ("t5.t2", "{}/text", "give SOURCES,TARGETS, a FILE of pairs or tfds:NAME for other pairs")])
 def test_data_that_is_not_there_is_one_line(folder, table, data, problem):
     with pytest.raises(UserError) as caught:
