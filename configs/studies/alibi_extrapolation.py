@@ -17,7 +17,7 @@ SCHEMES = {"learned": "learned", "sinusoidal": "sinusoidal", "rotary": "rotary",
 def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
     trained = at(scale, bench=64, gpu=256, paper=512)
     lengths = tuple(trained * times for times in (1, 2, 4, 8))
-    base, stand_in = text_run(scale, data, words="brown", changes={
+    base, stand_in = text_run(scale, data, words="brown", text="WikiText-103", changes={
         "data.length": trained, "data.segments": False, "model.max_len": lengths[-1],
         "model.scale_embeddings": True,
         **at(scale, bench={"batch_size": 32}, gpu={}, paper={"model.width": 1024, "model.depth": 16, "model.heads": 8,

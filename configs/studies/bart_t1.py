@@ -8,7 +8,7 @@ Command: python -m experiments.reproduce --table=bart.t1 --scale=bench --data=FO
 Expected: docs/ablations/bart_t1.md
 """
 
-from experiments.ablations.protocol import at, claims, continued, table, text_run
+from experiments.ablations.protocol import EXPECTATION, at, claims, continued, table, text_run
 from experiments.studies.config import StudyConfig
 
 NONE = {"objective": "denoising", "objective.infill_rate": 0.0, "objective.permute_sentences": False}
@@ -46,7 +46,7 @@ def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
                          "text_infilling", "sentence_shuffling"),
                         ("Between infilling and masking there is little", "ELI5 24.26 against 25.05", "text_infilling",
                          "token_masking", 0.05)),
-                *claims("an expectation, in no paper", metric,
+                *claims(EXPECTATION, metric,
                         ("Denoising beats no pre-training", "", "text_infilling", "no_pre_training"))),
         paper=table(f"{source}: perplexity after fine-tuning, six and six layers of 768", COLUMNS, "text_infilling",
                     PAPER,

@@ -14,13 +14,13 @@ COLUMNS = ("Average", "CoLA", "SST-2", "MRPC", "STS-B", "QQP", "MNLI", "QNLI", "
 
 
 def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
-    base, stand_in = text_run(scale, data, changes=at(
+    base, stand_in = text_run(scale, data, text="BooksCorpus", changes=at(
         scale, bench={"steps": 1200}, gpu={},
         paper={"steps": 3_000_000, "batch_size": 64, "model.placement": "post", "model.position": "learned",
                "model.activation": "gelu", "model.embedding_dropout": 0.1, "model.residual_dropout": 0.1,
                "model.attention_dropout": 0.1, "optimizer.learning_rate": 2.5e-4, "optimizer.warmup_steps": 2000,
                "optimizer.schedule": "cosine", "data.tokenizer.vocab_size": 40_000}))
-    measured, metric, options = classifying(data, {})
+    measured, metric, options = classifying(data, {}, scale)
     arms = (Arm("pre-training", {"steps": base.steps}, preparation=True),
             Arm("pre-trained", {}, starts_from="pre_training"),
             Arm("with auxiliary loss", {}, starts_from="pre_training", evaluation={f"{options}.auxiliary": 0.5}),

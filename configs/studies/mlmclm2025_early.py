@@ -15,14 +15,14 @@ CAUSAL = {"model.architecture": "decoder_only", "objective": "causal_lm"}
 
 
 def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
-    base, stand_in = text_run(scale, data, changes={
+    base, stand_in = text_run(scale, data, text="FineWeb-Edu", changes={
         "model.architecture": "encoder_only", "objective": "masked_lm",
         **at(scale, bench={"steps": 600}, gpu={},
              paper={"steps": 42_000, "batch_size": 1158, "data.length": 2048, "model.max_len": 2048,
                     "model.width": 1152,
                     "model.depth": 26, "model.heads": 18, "model.position": "rotary",
                     "optimizer.learning_rate": 5e-4, "optimizer.warmup_steps": 2000})})
-    measured, own, _ = classifying(data, {})
+    measured, own, _ = classifying(data, {}, scale)
     shared = "classification/shared"
     if "tasks" in measured:  # asked twice: read alike, and each as it was trained
         task, = measured["tasks"]

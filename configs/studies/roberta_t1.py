@@ -9,7 +9,7 @@ Command: python -m experiments.reproduce --table=roberta.t1 --scale=bench --data
 Expected: docs/ablations/roberta_t1.md
 """
 
-from experiments.ablations.protocol import at, claims, classifying, table, text_run
+from experiments.ablations.protocol import EXPECTATION, at, claims, classifying, table, text_run
 from experiments.studies.config import Arm, StudyConfig
 
 
@@ -35,7 +35,7 @@ def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
                         ("New masks each time are at least as good as ten versions", "SST-2 92.9 against 92.5, MNLI "
                          "84.0 against 84.3: nothing between them", "dynamic", "static_10_versions",
                          "holds" if scale == "bench" else 0.02)),
-                *claims("an expectation, in no paper", loss,
+                *claims(EXPECTATION, loss,
                         ("One version is worse than ten on a text that is read many times", "", "static_10_versions",
                          "static_1_version")),
                 *(claims(source, accuracy, ("Dynamic masking classifies no worse", "SST-2 92.9 against 92.5",
