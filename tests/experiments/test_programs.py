@@ -52,6 +52,8 @@ VALUES = {
     "a study without workdir": (STUDY, ["--config=configs/studies/families.py"], "--workdir=DIR is required"),
     "unknown match": (STUDY, ["--config=configs/studies/families.py", "--workdir=W", "--match=token"],
                       "match: expected one of: tokens, flops, params, steps, seconds, none, got 'token'. Did you mean"),
+    "unknown metric": (STUDY, ["--config=configs/studies/families.py", "--workdir=W", "--config.metrics=bits"],
+                       ("metrics: expected any of: bits_per_byte, ", "got 'bits'. Did you mean 'bits_per_byte'")),
     "undeclared difference": (STUDY, ["--config=D/study.py", "--workdir=W"],
                               ("arms differ in optimizer.learning_rate, which the study does not declare to vary",
                                "a: 0.002; b: 0.1", "add 'optimizer.learning_rate' to varies")),
