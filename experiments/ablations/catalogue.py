@@ -9,6 +9,7 @@ from typing import Any
 from arch_zoo.errors import UserError
 from arch_zoo.registry import did_you_mean
 from experiments.ablations.protocol import SCALES
+from experiments.program import in_file
 from experiments.studies.config import StudyConfig
 
 HOME = pathlib.Path(__file__).parents[2] / "configs" / "studies"
@@ -28,10 +29,8 @@ class Ablation:
 
     def study(self, scale: str, data: str | None) -> StudyConfig:
         """The study at a scale. UserError where it has no such scale, or its data is not there."""
-        try:
+        with in_file(self.path, self.table):
             return self.module.get_config(scale, data)
-        except UserError as error:
-            raise UserError(f"{self.table}: {error}") from None
 
 
 def ablations() -> dict[str, Ablation]:
@@ -40,7 +39,8 @@ def ablations() -> dict[str, Ablation]:
     for path in sorted(HOME.glob("*.py")):
         specification = importlib.util.spec_from_file_location(f"ablation_{path.stem}", path)
         module = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(module)
+        with in_file(path):
+            specification.loader.exec_module(module)
         if list(inspect.signature(module.get_config).parameters) == ["scale", "data"]:
             table = path.stem.replace("_", ".", 1)
             found[table] = Ablation(table, path, module)

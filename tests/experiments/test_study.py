@@ -146,18 +146,29 @@ def get_config():
 """
 
 
-@pytest.mark.slow
-def test_a_killed_study_goes_on_at_its_unfinished_cells_and_names_those_that_fail(tmp_path):
-    corpus, workdir, config = write_corpus(tmp_path / "text.txt"), tmp_path / "study", tmp_path / "tiny.py"
+def write_config(directory):
+    """The file of a study of two arms, of which one cannot be trained."""
+    corpus, config = write_corpus(directory / "text.txt"), directory / "tiny.py"
     changes = TINY | {"data.corpus": str(corpus), "data.cache_dir": str(cache_directory(None) / "test_runs")}
     config.write_text(CONFIG.format(base=changes))
-    flags = [f"--config={config}", f"--workdir={workdir}"]
-    command = ["-m", "experiments.study", *flags]
+    return config
 
-    dry, = many([("experiments.study", [*flags, "--dry_run"])], TRAINING)
+
+def test_a_dry_run_says_what_would_run_and_for_how_long_and_needs_no_directory(tmp_path):
+    dry, = many([("experiments.study", [f"--config={write_config(tmp_path)}", "--dry_run"])], TRAINING)
     assert dry["code"] == 0, dry["err"]
-    assert [line.split()[0] for line in dry["out"].splitlines()] == ["arm", "plain", "broken"]
-    assert not workdir.exists()
+    for part in ("4 cells: 2 arms × 2 seeds, matched by tokens, compared with plain", "model.width=16, ",
+                 "optimizer.learning_rate=2e-3, optimizer.warmup_steps=2", "suffixes=4", "plain: the base ",
+                 "broken: optimizer.learning_rate=1e+30 ", "of training and compilation for 4 cells"):
+        assert part in " ".join(dry["out"].split()), part
+    assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"tiny.py", "text.txt"}
+
+
+@pytest.mark.slow
+def test_a_killed_study_goes_on_at_its_unfinished_cells_and_names_those_that_fail(tmp_path):
+    workdir = tmp_path / "study"
+    flags = [f"--config={write_config(tmp_path)}", f"--workdir={workdir}"]
+    command = ["-m", "experiments.study", *flags]
 
     study = start([*command, "--max_parallel=1"])
     while "done in" not in (line := study.stdout.readline()):
