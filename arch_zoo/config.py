@@ -284,8 +284,8 @@ class FineTuningConfig(Settings):
 class EvaluationConfig(Settings):
     """The metrics that arms of different objectives share."""
 
-    metrics: tuple[str, ...] = setting(("bits_per_byte", "minimal_pairs", "classification"),
-                                       "what is measured of every arm; empty: only losses and tasks")
+    metrics: tuple[Literal["bits_per_byte", "minimal_pairs", "classification", "initial_gradient"], ...] = setting(
+        ("bits_per_byte", "minimal_pairs", "classification"), "measured of every arm; empty: only losses and tasks")
     losses: tuple[Any, ...] = setting((), "objectives whose held-out loss is measured, each of the arms that were "
                                           "trained by it, with its options as they stand here", variant=OBJECTIVES)
     loss_lengths: tuple[int, ...] = setting((), "lengths of window at which losses are measured; empty: that of "

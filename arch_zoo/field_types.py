@@ -9,6 +9,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from arch_zoo.registry import did_you_mean
+
 
 def has_many(kind: Any) -> bool:
     """Whether a field of this type holds several values, or several variants."""
@@ -43,19 +45,28 @@ def fit(value: Any, kind: Any) -> Any:
 
 
 def describe_type(kind: Any) -> str:
-    """A type in the words of the help text: 'int', 'int or none', 'one of: a, b', 'int,int,…'."""
+    """A type in the words of the help text: 'int', 'int or none', 'one of: a, b', 'int,…'."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(describe_type(a) for a in arguments)
     if origin is typing.Literal:
         return "one of: " + ", ".join(str(a) for a in arguments)
     if origin is tuple:
-        return f"{describe_type(arguments[0])},…"
+        one = describe_type(arguments[0])
+        return one.replace("one of", "any of") if one.startswith("one of") else f"{one},…"
     if kind in (None, types.NoneType):
         return "none"
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return "one of: " + ", ".join(member.name.lower() for member in kind)
     return getattr(kind, "__name__", str(kind))
+
+
+def refusal(value: Any, kind: Any) -> str:
+    """What is said of a value that does not fit, with the nearest of the choices where the type has some."""
+    choices = [str(one) for some in (kind, *typing.get_args(kind)) for one in typing.get_args(some)]
+    given = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    wrong = next((one for one in given if one not in choices), "") if isinstance(given, list | tuple) else ""
+    return f"expected {describe_type(kind)}, got {value!r}.{did_you_mean(str(wrong), choices)}"
 
 
 def parse_text(text: str, kind: Any) -> Any:

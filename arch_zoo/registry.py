@@ -19,8 +19,10 @@ from arch_zoo.errors import UserError
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """'' or ' Did you mean "x" or "y"?' for the known names nearest to `name`."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    """'' or ' Did you mean "x" or "y"?' for the known names nearest to `name`, or else those that begin with it."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or \
+        [one for one in known if name and one.startswith(name)][:3]
     return f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
 
 

@@ -10,11 +10,11 @@ import enum
 import functools
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from arch_zoo.errors import UserError
-from arch_zoo.field_types import MISFIT, describe_type, fit, has_many, parse_text
+from arch_zoo.field_types import MISFIT, describe_type, fit, has_many, parse_text, refusal
 from arch_zoo.registry import Registry, did_you_mean
 
 
@@ -89,7 +89,7 @@ def _checked(value: Any, kind: Any, field: dataclasses.Field) -> Any:
         return _checked_variant(value, registry, field.name)
     fitted = fit(value, kind)
     if fitted is MISFIT:
-        raise FieldError(field.name, f"expected {describe_type(kind)}, got {value!r}")
+        raise FieldError(field.name, refusal(value, kind))
     _check_range(fitted, field)
     return fitted
 
@@ -142,8 +142,7 @@ def from_dict(cls: type, values: Mapping[str, Any]) -> Any:
     arguments = {}
     for name, value in values.items():
         if name not in known:
-            raise FieldError(name, f"there is no such field in {cls.__name__}.{did_you_mean(name, known)}"
-                                   f" Fields: {', '.join(known)}")
+            raise FieldError(name, f"there is no such field in {cls.__name__}.{_nearest(name, known)}")
         try:
             arguments[name] = _revive(value, field_types(cls)[name], known[name])
         except FieldError as error:
@@ -201,8 +200,9 @@ def _set(values: dict, cls: type, parts: list[str], value: Any, path: str) -> No
     fields = {field.name: field for field in dataclasses.fields(cls)}
     name, rest = parts[0], parts[1:]
     if name not in fields:
-        raise FieldError(path, f"there is no field {name!r} here.{did_you_mean(name, fields)} "
-                               f"Fields: {', '.join(fields) or 'none'}")
+        above = path.removesuffix(".".join(parts))
+        raise FieldError(path, f"there is no field {name!r} here."
+                               f"{_nearest(name, fields, [above + place for place in _below(values, name)])}")
     registry, kind = fields[name].metadata.get("variant"), field_types(cls)[name]
     if rest and registry is not None and has_many(kind):
         _set_one_of(values[name], registry, rest, value, path)
@@ -220,6 +220,19 @@ def _set(values: dict, cls: type, parts: list[str], value: Any, path: str) -> No
         values[name] = _from_one_text(kind, value, path)
     else:
         values[name] = _parsed(value, kind, path)
+
+
+def _below(values: Mapping[str, Any], name: str) -> list[str]:
+    """Where a field of this name stands in the groups below."""
+    return [f"{group}.{place}" for group, inner in values.items() if isinstance(inner, Mapping)
+            for place in [*([name] if name in inner and name != "name" else []), *_below(inner, name)]]
+
+
+def _nearest(name: str, fields: Iterable[str], places: list[str] | None = None) -> str:
+    """What may have been meant: fields of that name elsewhere, else those like it, else all that there are."""
+    if places:
+        return f" Did you mean {' or '.join(map(repr, places[:3]))}?"
+    return did_you_mean(name, fields) or f" Fields: {', '.join(fields) or 'none'}"
 
 
 def _from_one_text(cls: type, text: str, path: str) -> dict[str, Any]:
@@ -278,6 +291,5 @@ def _parsed(value: Any, kind: Any, path: str) -> Any:
     except (ValueError, OverflowError):
         parsed = value
     if fit(parsed, kind) is MISFIT:
-        raise FieldError(path, f"expected {describe_type(kind)}, got {value!r}."
-                               f"{did_you_mean(value, map(str, typing.get_args(kind)))}")
+        raise FieldError(path, refusal(value, kind))
     return parsed

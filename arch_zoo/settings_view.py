@@ -34,6 +34,26 @@ def difference(a: Settings | Mapping[str, Any],
             for path in [*flat_a, *(p for p in flat_b if p not in flat_a)] if flat_a.get(path) != flat_b.get(path)}
 
 
+def not_default(settings: Settings, usual: Settings | None = None) -> list[str]:
+    """Dotted paths of the fields that differ from their class's defaults, or from `usual`.
+
+    A variant counts by its name, and by those of its options that differ from its own defaults.
+    """
+    usual, paths = usual or type(settings)(), []
+    for field in dataclasses.fields(settings):
+        value, default = getattr(settings, field.name), getattr(usual, field.name)
+        if value == default:
+            continue
+        several = isinstance(value, tuple) and any(isinstance(one, Settings) for one in value)
+        for path, one in {f"{field.name}.{i}": one for i, one in enumerate(value)}.items() if several else \
+                [(field.name, value)]:
+            alike = isinstance(one, Settings) and type(one) is type(default)
+            paths += [] if alike else [path]
+            if isinstance(one, Settings):
+                paths += [f"{path}.{below}" for below in not_default(one, default if alike else None)]
+    return paths
+
+
 def help_lines(settings: Settings, prefix: str) -> list[str]:
     """One line for each field: `--prefix.path=default  help (type, range)`."""
     lines = []

@@ -1,5 +1,7 @@
 """What every program shares: flags, `--config` with dotted overrides, errors as one line, exit codes."""
 
+import contextlib
+import dataclasses
 import errno
 import importlib.util
 import inspect
@@ -9,7 +11,8 @@ import pathlib
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from absl import app, flags, logging
@@ -151,8 +154,8 @@ def _fail(problem: Exception | str, code: int) -> None:
 
 
 def _split(argv: list[str], aliases: dict[str, str]) -> tuple[str | None, dict[str, str], list[str]]:
-    """(the --config file, {dotted path: text}, everything else)."""
-    source, overrides, rest = None, {}, []
+    """(the --config file, {dotted path: text}, everything else). Of the same flag twice the last one counts."""
+    source, overrides, rest, named = None, {}, [], {}
     arguments = iter(argv)
     for argument in arguments:
         name, equals, value = argument.lstrip("-").partition("=")
@@ -168,7 +171,10 @@ def _split(argv: list[str], aliases: dict[str, str]) -> tuple[str | None, dict[s
         if name == "config":
             source = value
         else:
-            overrides[below if head == "config" else aliases[head] + dot + below] = value
+            path = below if head == "config" else aliases[head] + dot + below
+            if named.setdefault(path, name) != name:
+                raise UserError(f"--{named[path]} and --{name} set the same field; give one of them")
+            overrides[path] = value
     return source, overrides, rest
 
 
@@ -208,7 +214,7 @@ def call_in_file(flag: str, source: str, function: str, *given: Any) -> Any:
     if specification is None:
         raise UserError(f"--{flag}={source}: not a Python file")
     module = importlib.util.module_from_spec(specification)
-    try:
+    with in_file(path):
         specification.loader.exec_module(module)
         if not hasattr(module, function):
             raise UserError(f"it defines no {function}({'…' if given else ''})")
@@ -218,10 +224,24 @@ def call_in_file(flag: str, source: str, function: str, *given: Any) -> Any:
         if needed := [name for name, one in takes if one.default is one.empty and not argument]:
             raise UserError(f"it needs an argument behind a colon: --{flag}={path_text}:{needed[0].upper()}")
         return getattr(module, function)(*given, *([argument] if colon else []))
+
+
+@contextlib.contextmanager
+def in_file(path: pathlib.Path, called: str = "") -> Iterator[None]:
+    """While a person's Python file is at work: what goes wrong is a UserError that names it and its line.
+
+    `called`: what it is called where people know it by a name.
+    """
+    try:
+        yield
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    except (SyntaxError, NameError, ImportError, AttributeError, TypeError) as error:
-        raise UserError(f"{path}: {type(error).__name__}: {error}") from None
+        raise UserError(f"{called or path}: {error}") from None
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == os.path.abspath(path)]
+        line = lines[-1] if lines else getattr(error, "lineno", None)  # a syntax error stops before there is a frame
+        place = path if line is None else f"{path}:{line}"
+        raise UserError(f"{place}: {type(error).__name__}: {error}") from None
 
 
 def _help(about: str, config_class: type[Settings] | None, source: str | None, aliases: dict[str, str],
@@ -240,13 +260,15 @@ def _help(about: str, config_class: type[Settings] | None, source: str | None, a
 
 
 def _meaning(path: str, beside: dict[str, type[Settings]]) -> str:
-    """What a short flag stands for: the help of an option, or the field of the config that it sets."""
+    """What a short flag stands for: the help of an option, of whichever variant has it, or the field of the config."""
     head, _, below = path.partition(".")
     if head not in beside:
         return f"short for --config.{path}"
-    lines = help_lines(beside[head](), "")
-    at = next((i for i, line in enumerate(lines) if line.strip().startswith(f"--.{below}=")), None)
-    return "an option of another engine" if at is None else lines[at].partition("\n")[2].strip()
+    above, _, name = below.rpartition(".")
+    field = next((field for field in dataclasses.fields(beside[head]) if field.name == above), None)
+    owners = [beside[head]] if field is None else field.metadata["variant"].entries()
+    lines = [line for owner in owners for line in help_lines(owner(), "")]
+    return next(line.partition("\n")[2].strip() for line in lines if line.strip().startswith(f"--.{name}="))
 
 
 def _own_flags() -> list:

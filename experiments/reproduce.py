@@ -22,21 +22,20 @@ TABLE = flags.DEFINE_string("table", None, "which ablation: the paper and its ta
 SCALE = flags.DEFINE_string("scale", "bench", "bench: minutes on two cores; gpu: half an hour on one; paper: its own")
 DATA = flags.DEFINE_string("data", None, "folder with the text, pairs or labelled texts of the protocol, or FILE.txt, "
                                          "tfds:NAME, or pairs as SOURCES,TARGETS")
-
 PAGE = flags.DEFINE_string("page", None, "folder for a short page about what was found, with a plot: docs/ablations")
+flags.adopt_module_key_flags(running)
 
 
 def main(asked: running.Asked, arguments: list[str]) -> int | None:
     """List them, or run one as any study is run."""
     from experiments.ablations import catalogue, listing
 
-    if TABLE.value is None:
+    study = asked.config
+    if study is None:
         print(listing.table(catalogue.ablations().values()))
         return None
-    study = catalogue.find(TABLE.value, SCALE.value).study(SCALE.value, DATA.value, asked.config)
-    if running.DRY_RUN.value:
-        print(listing.plan(study))
-        return None
+    if running.DRY_RUN.value:  # sizes are enough, but to match what is measured
+        return running.dry_run(study, asked.running, None if study.match == "seconds" else listing.nominal_data)
     code = running.run_study(study, asked.running)
     if PAGE.value is not None:
         from experiments.ablations.page import write_page
@@ -46,11 +45,18 @@ def main(asked: running.Asked, arguments: list[str]) -> int | None:
 
 
 def load(source: str | None, overrides: dict[str, str], config_class: type) -> running.Asked:
-    """The study is named by --table; what is overridden is applied to it."""
+    """The study is named by --table, and what is overridden is applied to it; None where they are to be listed."""
     if source is not None:
         raise UserError(f"--config={source}: this program takes --table=NAME; experiments.study takes a config")
     how, rest = running.split(overrides)
-    return running.Asked(rest, how)
+    if TABLE.value is None:
+        if overrides or any(flag.present for flag in (SCALE, DATA, PAGE, running.WORKDIR, running.DRY_RUN)):
+            raise UserError("--table=NAME is required: the ablation to plan or to run; without any option they are "
+                            "listed")
+        return running.Asked(None, how)
+    from experiments.ablations import catalogue
+
+    return running.Asked(catalogue.find(TABLE.value, SCALE.value).study(SCALE.value, DATA.value, rest), how)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,15 @@
 Several runners may work in one directory, here or on machines that share it: none runs a cell that another one has.
 """
 
+from absl import flags
+
 from arch_zoo.errors import UserError
 from experiments import program
 from experiments.environment import heed_flag
 from experiments.studies import running
 from experiments.studies.config import StudyConfig
+
+flags.adopt_module_key_flags(running)
 
 
 def main(asked: running.Asked, arguments: list[str]) -> int | None:

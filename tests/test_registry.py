@@ -6,7 +6,7 @@ import pytest
 
 from arch_zoo.errors import UserError
 from arch_zoo.layers.positions import Position
-from arch_zoo.registry import ARCHITECTURES, OBJECTIVES, POSITIONS
+from arch_zoo.registry import ARCHITECTURES, OBJECTIVES, POSITIONS, did_you_mean
 
 
 def test_the_built_in_variants_are_there():
@@ -30,6 +30,13 @@ def test_a_name_is_taken_once_and_can_be_given_back():
     finally:
         POSITIONS.unregister("mine")
     assert "mine" not in POSITIONS.names()
+
+
+def test_names_that_are_like_it_are_meant_or_else_those_that_begin_with_it():
+    known = ("bits_per_byte", "minimal_pairs", "bites")
+    assert did_you_mean("bits", known) == " Did you mean 'bites'?"
+    assert did_you_mean("bits", known[:2]) == " Did you mean 'bits_per_byte'?"
+    assert did_you_mean("", known) == ""
 
 
 def test_an_unknown_name_lists_the_known():

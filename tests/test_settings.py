@@ -72,7 +72,9 @@ def test_the_order_of_overrides_does_not_matter_and_a_variant_resets_its_options
 
 
 REFUSED = [
-    ("model.dept", "3", r"model.dept: there is no field 'dept' here. Did you mean 'depth'\? Fields: architecture"),
+    ("model.dept", "3", r"model.dept: there is no field 'dept' here. Did you mean 'depth'\?$"),
+    ("depth", "3", r"^depth: there is no field 'depth' here. Did you mean 'model.depth'\?$"),
+    ("name", "3", r"name: there is no field 'name' here. Did you mean 'mesh'"),
     ("modle.depth", "3", r"Did you mean 'model'"),
     ("model.depth.x", "3", r"'depth' is a single value \(int\), it has no field 'x'"),
     ("model", "3", r"model: is a group of fields; set one of: model.architecture"),
@@ -88,6 +90,8 @@ REFUSED = [
     ("model.gated", "maybe", r"model.gated: expected bool, got 'maybe'"),
     ("model.norm", "rmsnorm", r"model.norm: expected one of: layer_norm, rms_norm, got 'rmsnorm'. Did you mean 'rms_n"),
     ("model.kv_heads", "many", r"model.kv_heads: expected int or none, got 'many'"),
+    ("vectorize", "seed,learning_rate",
+     r"vectorize: expected any of: seeds, learning_rate, got 'seed,learning_rate'. Did you mean 'seeds'"),
     ("objective", "mask_lm", r"objective: unknown objective 'mask_lm'. Did you mean 'masked_lm'.*Known: .*causal_lm"),
     ("objective.rate", "0.3", r"objective.rate: there is no field 'rate' here. Fields: none"),
     ("objective", 3, r"objective: expected one of: .*causal_lm, .*, got 3"),

@@ -11,6 +11,7 @@ from arch_zoo.registry import did_you_mean
 from arch_zoo.settings import override
 from experiments.ablations import sources
 from experiments.ablations.protocol import SCALES
+from experiments.program import in_file
 from experiments.studies.config import StudyConfig
 
 HOME = pathlib.Path(__file__).parents[2] / "configs" / "studies"
@@ -30,10 +31,8 @@ class Ablation:
 
     def study(self, scale: str, data: str | None, changes: dict[str, Any] | None = None) -> StudyConfig:
         """The study at a scale, with changes. UserError where it has no such scale, or its data is not there."""
-        try:
+        with in_file(self.path, self.table):
             defined = self.module.get_config(scale, data)
-        except UserError as error:
-            raise UserError(f"{self.table}: {error}") from None
         study = override(defined, changes or {})
         return study.replace(stand_in=sources.stand_in(study, defined))
 
@@ -44,7 +43,8 @@ def ablations() -> dict[str, Ablation]:
     for path in sorted(HOME.glob("*.py")):
         specification = importlib.util.spec_from_file_location(f"ablation_{path.stem}", path)
         module = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(module)
+        with in_file(path):
+            specification.loader.exec_module(module)
         if list(inspect.signature(module.get_config).parameters) == ["scale", "data"]:
             table = path.stem.replace("_", ".", 1)
             found[table] = Ablation(table, path, module)

@@ -52,7 +52,7 @@ def resolved(workdir: pathlib.Path, cell: dict[str, Any]) -> RunConfig:
 def _tuning_cells(study: StudyConfig, workdir: pathlib.Path, record: dict[str, Any], arm, run: RunConfig,
                   before: QueuedCell | None) -> dict[float, QueuedCell]:
     """{learning rate: its short run} of one arm; none where the study tunes nothing."""
-    steps = max(1, round(study.tuning.share * run.steps))
+    steps = study.tuning.steps_of(run.steps)
     places = {rate: workdir / record["tuning"]["cells"].format(arm=arm.slug, rate=rate) for rate in study.tuning.rates}
     return {rate: _write(place, f"{arm.name}, learning rate {rate:g} on trial",
                          run.replace(steps=steps, optimizer=run.optimizer.replace(learning_rate=rate)),

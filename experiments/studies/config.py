@@ -79,6 +79,10 @@ class Tuning(Settings):
     rates: tuple[float, ...] = setting((), "learning rates to try; empty: arms keep the one they have", low=0)
     share: float = setting(0.25, "steps of a short run, as a share of the arm's", low=0.01, high=1)
 
+    def steps_of(self, steps: int) -> int:
+        """Those of a short run, of an arm with so many."""
+        return max(1, round(self.share * steps))
+
 
 @dataclasses.dataclass(frozen=True)
 class StudyConfig(EvaluationConfig):
@@ -161,6 +165,16 @@ class StudyConfig(EvaluationConfig):
             return override(self.evaluation, arm.evaluation)
         except UserError as error:
             raise UserError(f"arm {arm.name!r}: evaluation: {error}") from None
+
+    @property
+    def cells_of_arm(self) -> int:
+        """How many runs an arm has: one for each seed, and short ones of learning rates on trial."""
+        return self.seeds + len(self.tuning.rates)
+
+    @property
+    def cells_of_arm_text(self) -> str:
+        trials = len(self.tuning.rates)
+        return f"({self.seeds} seeds + {trials} learning rates on trial)" if trials else f"{self.seeds} seeds"
 
     @property
     def reference_arm(self) -> str:

@@ -12,14 +12,12 @@ from arch_zoo.config import DataConfig, EvaluationConfig, RunConfig
 from arch_zoo.data.labelled.task import Example, Kind, Labelled
 from arch_zoo.data.prepare import Data
 from arch_zoo.data.python_docs import classification_examples
-from arch_zoo.errors import UserError
 from arch_zoo.evaluation.bits_per_byte import bits_per_byte, optimum_bits_per_byte, suffix_windows
 from arch_zoo.evaluation.likelihood import Scorer
 from arch_zoo.evaluation.minimal_pairs import make_pairs, preferences, read_pairs
 from arch_zoo.fine_tuning.learning import fine_tune
 from arch_zoo.models.architecture import Reading
 from arch_zoo.objectives.base import Undefined
-from arch_zoo.registry import did_you_mean
 from arch_zoo.tasks.base import Measured, Subject, labels
 from arch_zoo.training.setup import Setup
 from arch_zoo.training.trained import TrainedRun
@@ -181,11 +179,8 @@ GROUPS = {"bits_per_byte": Group(_bits_per_byte, _describe_bits_per_byte),
 def describe(evaluation: EvaluationConfig, data: DataConfig) -> list[dict[str, Any]]:
     """The metrics for the report: key, title, direction, chance level and meaning.
 
-    UserError where a metric is unknown or a task lacks its data.
+    UserError where a task lacks its data.
     """
-    if unknown := [name for name in evaluation.metrics if name not in GROUPS]:
-        raise UserError(f"metrics: there is none named {unknown[0]!r}.{did_you_mean(unknown[0], GROUPS)} "
-                        f"Known: {', '.join(GROUPS)}")
     return [*(entry for name in evaluation.metrics for entry in GROUPS[name].describe(evaluation, data)),
             *(metric for loss in losses(evaluation).values() for metric in loss.describe()), *_of_tasks(evaluation)]
 

@@ -152,8 +152,8 @@ def ledger_text(plan: Plan) -> str:
 
 
 def short(number: float) -> str:
-    """Three digits and T, G, M or k."""
-    for unit, size in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+    """Three digits and a unit, Z to k."""
+    for unit, size in (("Z", 1e21), ("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= size:
             return f"{number / size:.3g} {unit}"
     return f"{number:.3g}"

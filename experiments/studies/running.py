@@ -3,21 +3,24 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import flags
 
+from arch_zoo.config import RunConfig
 from arch_zoo.errors import UserError
 from arch_zoo.files import read_json, write_json_atomic
 from arch_zoo.settings import Settings, override, setting
 from experiments import program
 from experiments.engines.base import ENGINES, Crew
+from experiments.environment import restart_in_fast_environment
 from experiments.studies.config import StudyConfig
 from experiments.studies.layout import STUDY_FILE
 
-WORKDIR = flags.DEFINE_string("workdir", None, "directory of the study (required); an unfinished study is resumed")
-DRY_RUN = flags.DEFINE_bool("dry_run", False, "print the cells and the ledger, run nothing")
+WORKDIR = flags.DEFINE_string("workdir", None, "directory of the study, required to run it; an unfinished study is "
+                                               "resumed")
+DRY_RUN = flags.DEFINE_bool("dry_run", False, "print what would run, its ledger and an estimate of the time")
 _PATIENCE = 600.0  # seconds in which another runner should have planned the study
 
 
@@ -54,19 +57,25 @@ def split(overrides: Mapping[str, str]) -> tuple[Running, dict[str, str]]:
     """How to run, and the overrides that are of the config."""
     ours = {path.removeprefix("running."): text for path, text in overrides.items() if path.startswith("running.")}
     rest = {path: text for path, text in overrides.items() if not path.startswith("running.")}
+    _refuse_options_of_another_engine(ours)
     return override(Running(), ours), rest
 
 
+def _refuse_options_of_another_engine(ours: Mapping[str, str]) -> None:
+    options = {engine.name: {field.name for field in dataclasses.fields(engine)} for engine in ENGINES.entries()}
+    chosen = ours.get("engine", Running().engine.name)
+    for option in (path.removeprefix("engine.") for path in ours if path.startswith("engine.")):
+        owners = [f"--engine={name}" for name, fields in options.items() if option in fields]
+        if owners and f"--engine={chosen}" not in owners and chosen in options:
+            raise UserError(f"--{option} needs {' or '.join(owners)}")
+
+
 def run_study(study: StudyConfig, running: Running) -> int | None:
-    """What is left of the study in --workdir, or with --dry_run only its plan; an exit code."""
+    """What is left of the study in --workdir, or with --dry_run only what it would be; an exit code."""
+    if DRY_RUN.value:
+        return dry_run(study, running)
     if WORKDIR.value is None:
         raise UserError("--workdir=DIR is required: the directory of the study")
-    if DRY_RUN.value:
-        _leave_devices_to_cells()
-        from experiments.studies.plan import ledger_text, make_plan
-
-        print(ledger_text(make_plan(study, prepare_data_of(study))))
-        return None
     workdir = pathlib.Path(WORKDIR.value)
     with running.engine.crew() as crew:  # what it lacks is said before anything runs, and it gets ready meanwhile
         cells = _planned_cells(study, workdir, prepare_data_of(study))
@@ -84,6 +93,14 @@ def _leave_devices_to_cells() -> None:
     import jax
 
     jax.config.update("jax_platforms", "cpu")
+
+
+def dry_run(study: StudyConfig, running: Running, data_of: Callable[[RunConfig], Any] | None = None) -> None:
+    """Print what would run, its ledger and an estimate of its time; of the study's own data, or of other `data_of`."""
+    restart_in_fast_environment()
+    from experiments.studies.dry_run import show
+
+    show(study, data_of or prepare_data_of(study), getattr(running.engine, "max_parallel", 1))
 
 
 def prepare_data_of(study: StudyConfig):

@@ -128,11 +128,8 @@ def make_study(base: RunConfig, combinations: Sequence[Combination], changes: Ma
     if not paths:
         raise UserError("the combinations change nothing: there is no field in them")
     study = _settings_of_study(base, changes)
-    trials = len(study.tuning.rates)
-    cells = len(combinations) * (study.seeds + trials)
-    if cells > max_cells:
-        of_one = f"({study.seeds} seeds + {trials} learning rates on trial)" if trials else f"{study.seeds} seeds"
-        raise UserError(f"{len(combinations)} combinations × {of_one} = {cells} cells, more than "
+    if (cells := len(combinations) * study.cells_of_arm) > max_cells:
+        raise UserError(f"{len(combinations)} combinations × {study.cells_of_arm_text} = {cells} cells, more than "
                         f"--max_cells={max_cells}")
     _refuse_contradictions(paths, study)
     arms, same = _arms(base, combinations)
@@ -192,6 +189,8 @@ def _read(base: RunConfig, combination: Combination) -> tuple[Combination, dict[
     try:
         values = changed(base, plain)
     except FieldError as error:
+        if combination.get(error.path) == "[]":
+            raise FieldError(error.path, "holds one value, and [] is the empty list; write values as A,B") from None
         raise error if _fails_alone(base, plain, error) else UserError(
             f"the combination {', '.join(f'{path}={shown(v)}' for path, v in plain.items())}: {error}") from None
     typed = {}

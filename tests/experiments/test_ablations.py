@@ -192,21 +192,53 @@ def test_what_is_not_there_is_named():
         find("t5.t2", "big")
 
 
-def test_the_program(tmp_path):
-    commands = {
-        "unknown table": (["--table=t6"], "there is none of that name"),
-        "no workdir": (["--table=t5.t2"], "--workdir=DIR is required"),
-        "no data": (["--table=t5.t2", f"--data={tmp_path}", "--dry_run"], "has no multi30k_train.en"),
-        "no such folder": (["--table=t5.t9", f"--data={tmp_path}/x", "--dry_run"], "no such folder or file"),
-        "unknown field": (["--table=t5.t2", "--config.base.step=3", "--dry_run"], "there is no field 'step'"),
-        "a config": (["--config=configs/base.py"], "this program takes --table=NAME"),
-        "another text": (["--table=t5.t9", "--config.base.data.corpus=books/mine.txt", "--dry_run"],
-                         "stand-in: mine.txt in place of the protocol's text\n"),
-        "listing": ([], "t5.t2"),
-        "plan": (["--table=t5.t2", "--scale=paper", "--dry_run"], "223 M")}
-    ended = many([(REPRODUCE, arguments) for arguments, _ in commands.values()], VARIANTS)
-    for (name, (_, message)), one in zip(commands.items(), ended, strict=True):
-        if name in ("another text", "listing", "plan"):
-            assert one["code"] == 0 and message in one["out"], (name, one)
-        else:
-            assert_one_line(one, message)
+def test_a_table_of_ones_own_that_fails_is_named_with_its_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.ablations.catalogue.HOME", tmp_path)
+    path = tmp_path / "mine_t1.py"
+    path.write_text("def get_config(scale, data):\n    return {}[scale]")
+    with pytest.raises(UserError, match=re.escape(f"{path}:2: KeyError: 'bench'")):
+        find("mine.t1", "bench").study("bench", None)
+    path.write_text("import nothing_of_the_kind")
+    with pytest.raises(UserError, match=re.escape(f"{path}:1: ModuleNotFoundError: ")):
+        ablations()
+
+
+REFUSED = {
+    "unknown table": (["--table=t6"], "there is none of that name", 2),
+    "unknown scale": (["--table=t5.t2", "--scale=papr"], "--scale=papr: one of bench, gpu, paper. Did you mean", 2),
+    "a scale of nothing": (["--scale=papr"], "--table=NAME is required: the ablation to plan or to run", 2),
+    "seeds of nothing": (["--seeds=3"], "--table=NAME is required", 2),
+    "unknown match": (["--table=t5.t2", "--match=token"], "match: expected one of: tokens, ", 2),
+    "no seeds": (["--table=t5.t2", "--seeds=0"], "seeds: 0 is out of range: at least 1", 2),
+    "no workdir": (["--table=t5.t2"], "--workdir=DIR is required", 1),
+    "no data": (["--table=t5.t2", "--data=W", "--dry_run"], "has no multi30k_train.en", 2),
+    "no such folder": (["--table=t5.t9", "--data=W/x", "--dry_run"], "no such folder", 2),
+    "unknown field": (["--table=t5.t2", "--config.base.step=3", "--dry_run"], "there is no field 'step'", 2),
+    "a config": (["--config=configs/base.py"], "this program takes --table=NAME", 2)}
+
+
+def test_what_the_program_refuses(tmp_path):
+    commands = [(REPRODUCE, [one.replace("=W", f"={tmp_path}") for one in given]) for given, _, _ in REFUSED.values()]
+    for (_, message, code), ended in zip(REFUSED.values(), many(commands, VARIANTS), strict=True):
+        assert_one_line(ended, message, code)
+        assert ended["out"] == ""
+
+
+def test_the_program_lists_and_plans():
+    """A plan says what is trained and how it is measured; where a step is too long it is not timed."""
+    plans = {
+        ("--table=t5.t2", "--scale=paper"): ("30 cells: 10 arms × 3 seeds", "223 M", "batch_size=128, ",
+                                             "model.width=768, model.depth=12, ",
+                                             "optimizer.kind=adafactor, optimizer.learning_rate=",
+                                             "no estimate of time: a step of encoder_decoder has 58.9 TFLOPs"),
+        ("--table=gpt1.t5", "--config.base.model.depth=1", "--config.base.data.corpus=synthetic:grammar"): (
+            "with auxiliary loss: evaluation.fine_tuning.auxiliary=0.5; starts from pre_training",
+            "head only: evaluation.fine_tuning.weights=probe; ", "model.width=128, model.depth=1, model.heads=4, ",
+            "of training and compilation for 15 cells")}
+    listing, *planned = many([(REPRODUCE, []), *((REPRODUCE, [*given, "--dry_run"]) for given in plans)], VARIANTS)
+    assert listing["code"] == 0 and "t5.t2" in listing["out"]
+    for parts, ended in zip(plans.values(), planned, strict=True):
+        assert ended["code"] == 0, ended["err"]
+        for part in parts:
+            assert part in " ".join(ended["out"].split()), part
+    assert "stand-in: synthetic:grammar in place of the protocol's text" in " ".join(planned[1]["out"].split())

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+import typing
 
 import jax
 import numpy as np
@@ -13,7 +14,7 @@ from arch_zoo.data.prepare import prepare_data
 from arch_zoo.errors import UserError
 from arch_zoo.evaluation.likelihood import Scorer
 from arch_zoo.evaluation.samples import sample
-from arch_zoo.settings import override
+from arch_zoo.settings import field_types, override
 from arch_zoo.training.setup import Setup
 from experiments.studies import metrics
 from experiments.studies.metrics import GROUPS, Evaluated, describe, groups, measure
@@ -177,11 +178,13 @@ def test_a_field_of_fine_tuning_arrives(runs, monkeypatch, field, value):
 
 
 def test_chosen_metrics_alone_are_measured():
+    names, _ = typing.get_args(field_types(EvaluationConfig)["metrics"])
+    assert typing.get_args(names) == tuple(GROUPS)
     chosen = SMALL.replace(metrics=("minimal_pairs",))
     assert groups(chosen) == ["minimal_pairs"]
     assert {metric["key"].split("/")[0] for metric in describe(chosen, DataConfig())} == {"minimal_pairs"}
-    with pytest.raises(UserError, match="'minimal_pair'. Did you mean 'minimal_pairs'"):
-        describe(SMALL.replace(metrics=("minimal_pair",)), DataConfig())
+    with pytest.raises(UserError, match="metrics: expected any of: .*'minimal_pair'.*Did you mean 'minimal_pairs'"):
+        SMALL.replace(metrics=("minimal_pair",))
 
 
 def test_losses_are_measured_of_as_many_windows_of_each_length_as_asked(runs):

@@ -17,7 +17,7 @@ FLAGS = {
     "no such config file": (TRAIN, ["--config=configs/bas.py"], "no such file. Did you mean 'configs/base.py'"),
     "a folder as config": (TRAIN, ["--config=configs"], "--config=configs: no such file"),
     "not Python": (TRAIN, ["--config=D/notes.txt"], "D/notes.txt: not a Python file"),
-    "syntax error": (TRAIN, ["--config=D/syntax.py"], ("D/syntax.py: SyntaxError: ", "line 2")),
+    "syntax error": (TRAIN, ["--config=D/syntax.py"], "D/syntax.py:2: SyntaxError: "),
     "no get_config": (TRAIN, ["--config=D/empty.py"], "D/empty.py: it defines no get_config()"),
 }
 VALUES = {
@@ -45,13 +45,22 @@ VALUES = {
     "argument needed": (TRAIN, ["--config=configs/scan.py"],
                         "it needs an argument behind a colon: --config=configs/scan.py:FOLDER"),
     "bad value in a file": (TRAIN, ["--config=D/value.py"], "D/value.py: depth: 0 is out of range"),
-    "bad name in a file": (TRAIN, ["--config=D/name.py"], "D/name.py: TypeError: "),
+    "bad name in a file": (TRAIN, ["--config=D/name.py"], "D/name.py:2: TypeError: "),
+    "an error in a file": (STUDY, ["--config=D/error.py", "--workdir=W"],
+                           "D/error.py:2: ValueError: invalid literal for int() with base 10: 'two'"),
+    "a key in a file": (TRAIN, ["--config=D/key.py"], "D/key.py:1: KeyError: 'depth'"),
+    "a flag under two names": (STUDY, ["--config=configs/studies/families.py", "--seeds=1", "--config.seeds=2"],
+                               "--seeds and --config.seeds set the same field; give one of them"),
+    "an option of another engine": (STUDY, ["--config=configs/studies/families.py", "--workdir=W", "--cpus=2"],
+                                    "--cpus needs --engine=slurm"),
     "a study to train": (TRAIN, ["--config=configs/studies/families.py"], "this program needs a RunConfig"),
     "a run to study": (STUDY, ["--config=configs/base.py"], "this program needs a StudyConfig"),
     "a study of nothing": (STUDY, ["--workdir=W"], "--config=FILE is required: a study with arms"),
     "a study without workdir": (STUDY, ["--config=configs/studies/families.py"], "--workdir=DIR is required"),
     "unknown match": (STUDY, ["--config=configs/studies/families.py", "--workdir=W", "--match=token"],
                       "match: expected one of: tokens, flops, params, steps, seconds, none, got 'token'. Did you mean"),
+    "unknown metric": (STUDY, ["--config=configs/studies/families.py", "--workdir=W", "--config.metrics=bits"],
+                       ("metrics: expected any of: bits_per_byte, ", "got 'bits'. Did you mean 'bits_per_byte'")),
     "undeclared difference": (STUDY, ["--config=D/study.py", "--workdir=W"],
                               ("arms differ in optimizer.learning_rate, which the study does not declare to vary",
                                "a: 0.002; b: 0.1", "add 'optimizer.learning_rate' to varies")),
@@ -61,6 +70,8 @@ CONFIG_FILES = {
     "syntax.py": "def get_config():\n    return (",
     "empty.py": "",
     "value.py": "from arch_zoo.config import *\ndef get_config(): return RunConfig(model=ModelConfig(depth=0))",
+    "error.py": "def number():\n    return int('two')\ndef get_config():\n    return number()",
+    "key.py": "{}['depth']",
     "name.py": "from arch_zoo.config import *\ndef get_config(): return RunConfig(step=3)",
     "study.py": "from experiments.studies.config import *\ndef get_config():\n"
                 "    return StudyConfig(arms=(Arm('a', {}), Arm('b', {'optimizer.learning_rate': 0.1})))",
@@ -119,6 +130,10 @@ def test_help_lists_flags_and_fields_without_importing_what_training_needs():
             (program in (TRAIN, "experiments.inspect", "experiments.sweep")), program
         takes_study = program in (STUDY, "experiments.reproduce")
         assert ("--config.base.model.depth=4" in ended["out"]) == takes_study, program
+        if takes_study or program == "experiments.sweep":
+            for part in ("--workdir=", "--dry_run=", "--max_parallel=…\n        cells that run at",
+                         "--partition=…\n        Slurm: partition"):
+                assert part in ended["out"], (program, part)
 
 
 # --- text and directories ----------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def test_wrong_options_are_one_line():
                   (study, [config, "--partition=long"]),
                   (study, [config, "--engine=slrm"])], VARIANTS)
     assert_one_line(ended[0], "save_seconds: 60 is not less than the time limit, time_minutes=1")
-    assert_one_line(ended[1], ("there is no field 'partition' here", "max_parallel"))
+    assert_one_line(ended[1], "--partition needs --engine=slurm")
     assert_one_line(ended[2], ("unknown engine 'slrm'", "Did you mean 'slurm'"))
 
 

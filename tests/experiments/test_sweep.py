@@ -203,7 +203,19 @@ def test_the_example_is_a_sweep():
 
 MISTAKES = {
     "nothing": ([], "nothing to sweep: --sweep='FIELD=VALUE,VALUE' or --sweep_file=FILE is required"),
-    "unknown field": (["--sweep=model.dept=2,4"], "model.dept: there is no field 'dept' here. Did you mean 'depth'?"),
+    "unknown field": (["--sweep=model.dept=2,4"],
+                      "--sweep=model.dept=2,4: model.dept: there is no field 'dept' here. Did you mean 'depth'?\n"),
+    "a field of a group": (["--sweep=depth=2,4"], "there is no field 'depth' here. Did you mean 'model.depth'?"),
+    "unknown in a file": (["--sweep_file=D/unknown.py"], "D/unknown.py: model.dept: there is no field 'dept' here."),
+    "an empty list": (["--sweep=model.depth=[]"], "model.depth: holds one value, and [] is the empty list"),
+    "two seeds": (["--sweep=model.depth=2,4", "--seeds=3", "--study.seeds=1"],
+                  "--seeds and --study.seeds set the same field; give one of them"),
+    "two matches": (["--sweep=model.depth=2,4", "--match=none", "--study.match=params"],
+                    "--match and --study.match set the same field; give one of them"),
+    "no seeds": (["--sweep=model.depth=2,4", "--seeds=0"], "seeds: 0 is out of range: at least 1"),
+    "unknown metric": (["--sweep=model.depth=2,4", "--study.metrics=bits", "--dry_run"],
+                       ("study.metrics: expected any of: bits_per_byte, ", "Did you mean 'bits_per_byte'")),
+    "an option of another engine": (["--sweep=model.depth=2,4", "--partition=gpu"], "--partition needs --engine=slurm"),
     "wrong type": (["--sweep=model.depth=2,four"], "model.depth: expected int, got 'four'"),
     "no values": (["--sweep=model.depth"], "--sweep=model.depth: a field and its values are needed, e.g."),
     "empty": (["--sweep=model.depth="], "--sweep=model.depth=: the list of values is empty"),
@@ -214,7 +226,7 @@ MISTAKES = {
     "refused": (["--sweep=model.heads=4,3"], "the combination heads=3 is refused: model.width: 128 is not"),
     "too many": (["--sweep=model.depth=2,4", "--seeds=3", "--max_cells=5"], "2 combinations × 3 seeds = 6 cells, more"),
     "match": (["--sweep=steps=2,4", "--match=flops"], "sweeping steps contradicts --match=flops"),
-    "unknown match": (["--sweep=model.depth=2,4", "--match=token"], "flag --match=token: value should be one of"),
+    "unknown match": (["--sweep=model.depth=2,4", "--match=token"], "match: expected one of: tokens, flops"),
     "study's field": (["--sweep=model.depth=2", "--study.pears=2"], "study.pears: there is no field 'pears' here. Did "
                                                                     "you mean 'pairs'"),
     "study's value": (["--sweep=model.depth=2", "--study.pairs=no"], "study.pairs: expected int, got 'no'"),
@@ -223,13 +235,16 @@ MISTAKES = {
     "no get_hyper": (["--sweep_file=D/config.py"], "D/config.py: it defines no get_hyper(…)"),
     "nothing returned": (["--sweep_file=D/nothing.py"], "what get_hyper(hyper) returns is a list of combinations; got"),
     "zipit": (["--sweep_file=D/zipit.py"], "D/zipit.py: zipit needs parts of equal length, got 2 of a, 3 of b"),
-    "a typo": (["--sweep_file=D/typo.py"], "D/typo.py: AttributeError: "),
+    "a typo": (["--sweep_file=D/typo.py"], "D/typo.py:1: AttributeError: "),
+    "an error": (["--sweep_file=D/error.py"], "D/error.py:3: ZeroDivisionError: integer div"),
     "no workdir": (["--sweep=model.depth=2,4"], "--workdir=DIR is required"),
 }
 FILES = {
     "config.py": "def get_config(): pass",
     "nothing.py": "def get_hyper(hyper): hyper.sweep('model.depth', [2])",
     "zipit.py": "def get_hyper(hyper): return hyper.zipit([hyper.sweep('a', [1, 2]), hyper.sweep('b', [1, 2, 3])])",
+    "unknown.py": "def get_hyper(hyper): return hyper.sweep('model.dept', [2, 4])",
+    "error.py": "def get_hyper(hyper):\n    n = 0\n    return hyper.sweep('model.depth', [1 // n])",
     "typo.py": "def get_hyper(hyper): return hyper.produkt([])",
 }
 
@@ -260,14 +275,23 @@ def small(tmp_path, **changes) -> list[str]:
     return tiny_flags(write_corpus(tmp_path / "text.txt"), tmp_path / "study", **changes)
 
 
+def test_a_dry_run_counts_the_cells_of_learning_rates_on_trial(tmp_path):
+    ended, = many([(SWEEP, [*small(tmp_path), "--sweep=model.gated=true,false", "--dry_run", "--seeds=2",
+                            "--study.tuning.rates=1e-3,3e-3"])], preload=("experiments.studies.dry_run",))
+    assert ended["code"] == 0, ended["err"]
+    assert "8 cells: 2 arms × (2 seeds + 2 learning rates on trial), " in ended["out"]
+    assert "learning rates on trial: 1e-3, 3e-3, each for 25% of the steps" in ended["out"]
+    assert "of training and compilation for 8 cells" in ended["out"]
+
+
 def test_a_dry_run_prints_cells_ledger_and_what_was_measured(tmp_path):
     (tmp_path / "two.py").write_text(
         '"""Two depths."""\ndef get_hyper(hyper): return hyper.sweep("model.depth", [1, 2])')
     ended, = many([(SWEEP, [*small(tmp_path), f"--sweep_file={tmp_path}/two.py", "--dry_run", "--seeds=2",
-                            "--sweep=optimizer.learning_rate=1e-3,1e-2"])], preload=("experiments.studies.estimate",))
+                            "--sweep=optimizer.learning_rate=1e-3,1e-2"])], preload=("experiments.studies.dry_run",))
     assert ended["code"] == 0, ended["err"]
     lines = ended["out"].splitlines()
-    assert lines[0] == "8 cells: 4 combinations × 2 seeds, compared with depth_1_learning_rate_1e_3"
+    assert "8 cells: 4 arms × 2 seeds, matched by steps, compared with depth_1_learning_rate_1e_3" in lines
     rows = {words[0]: words for line in lines if (words := line.split())}
     assert rows["depth_1_learning_rate_1e_3"][-1] == rows["depth_2_learning_rate_1e_3"][-1] == "measured"
     assert rows["depth_1_learning_rate_0_01"][-2:] == ["as", "depth_1_learning_rate_1e_3"]
