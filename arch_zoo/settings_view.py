@@ -45,8 +45,8 @@ def not_default(settings: Settings, usual: Settings | None = None) -> list[str]:
         if value == default:
             continue
         several = isinstance(value, tuple) and any(isinstance(one, Settings) for one in value)
-        for path, one in {f"{field.name}.{i}": one for i, one in enumerate(value)}.items() if several else \
-                [(field.name, value)]:
+        places = [(f"{field.name}.{i}", one) for i, one in enumerate(value)] if several else [(field.name, value)]
+        for path, one in places:
             alike = isinstance(one, Settings) and type(one) is type(default)
             paths += [] if alike else [path]
             if isinstance(one, Settings):

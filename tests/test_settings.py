@@ -11,7 +11,7 @@ from arch_zoo.errors import UserError
 from arch_zoo.layers.positions.rotary import Rotary
 from arch_zoo.registry import ARCHITECTURES, OBJECTIVES, POSITIONS
 from arch_zoo.settings import FieldError, Settings, from_dict, override, setting, to_dict
-from arch_zoo.settings_view import difference, flatten, help_lines
+from arch_zoo.settings_view import difference, flatten, help_lines, not_default
 from tests.toy import compatible_pairs, needed_for
 
 
@@ -113,6 +113,18 @@ def test_fields_that_contradict_each_other_are_refused():
                              ({"objective": "prefix_lm", "objective.prefix_share": 0}, "one part of a window")]:
         with pytest.raises(UserError, match=message):
             override(RUN, changes)
+
+
+def test_what_is_not_as_by_default():
+    """A variant by its name, and those of its options that are not its own defaults."""
+    assert not_default(RunConfig()) == []
+    changes = {"model.depth": 2, "model.position": "rotary", "model.position.theta": 500.0, "optimizer.kind": "sgd",
+               "data.tokenizer.sentinels": 9, "steps": 7}
+    assert set(not_default(override(RunConfig(), changes))) == changes.keys()
+    losses = EvaluationConfig(losses=("masked_lm", override(RUN, {"objective": "prefix_lm",
+                                                                  "objective.prefix_share": 0.25}).objective))
+    assert not_default(losses) == ["losses.0", "losses.1", "losses.1.prefix_share"]
+    assert set(not_default(losses)) <= flatten(losses).keys()
 
 
 def test_json_and_back_loses_nothing():

@@ -22,6 +22,8 @@ Combination = dict[str, Any]
 _MOST = 100_000  # combinations in one product: more would only fill the memory before they are refused
 _OF_THE_SWEEP = ("base", "arms", "varies")  # fields of the study that the sweep itself sets
 
+_NO_LIST = "holds one value, and [] is the empty list; write values as A,B"
+
 
 # --- the algebra -------------------------------------------------------------------------------------------------
 
@@ -189,8 +191,8 @@ def _read(base: RunConfig, combination: Combination) -> tuple[Combination, dict[
     try:
         values = changed(base, plain)
     except FieldError as error:
-        if combination.get(error.path) == "[]":
-            raise FieldError(error.path, "holds one value, and [] is the empty list; write values as A,B") from None
+        if combination.get(error.path) == "[]" and "''" in error.problem:
+            raise FieldError(error.path, _NO_LIST) from None
         raise error if _fails_alone(base, plain, error) else UserError(
             f"the combination {', '.join(f'{path}={shown(v)}' for path, v in plain.items())}: {error}") from None
     typed = {}
@@ -199,6 +201,8 @@ def _read(base: RunConfig, combination: Combination) -> tuple[Combination, dict[
         several = isinstance(found, list | tuple)
         if several and isinstance(given, str) and not _in_brackets(given):
             raise FieldError(path, f"holds several values: put each choice in brackets, e.g. [{given}],[…]")
+        if given == "[]" and not several:  # of a field that may be none
+            raise FieldError(path, _NO_LIST)
         if isinstance(found, Mapping) and "name" not in found:
             raise FieldError(path, "is a group of fields; sweep one of them")
         kept = found if _is_plain(found) or not _in_words(given) else plain[path]

@@ -14,7 +14,7 @@ from arch_zoo.files import cache_directory, read_json
 from arch_zoo.training.timing import time_steps_apart
 from experiments.studies import plan
 from experiments.studies.config import Arm, Claim, StudyConfig, differing_fields
-from experiments.studies.plan import ledger_text, make_plan
+from experiments.studies.plan import ledger_text, make_plan, short
 from tests.runs import ROOT, TINY, TRAINING, environment, finish, many, start, write_corpus
 
 FAMILIES = (Arm("encoder", {"model.architecture": "encoder_only", "objective": "masked_lm"}),
@@ -105,6 +105,7 @@ def test_the_ledger_has_a_row_for_each_arm(base, data):
     lines = ledger_text(make_plan(study_of(base), lambda _: data)).splitlines()
     assert [line.split()[0] for line in lines] == ["arm", "encoder", "decoder", "both"]
     assert all(line.split()[-1] == "100" for line in lines[1:])
+    assert [short(number) for number in (4.45e22, 1e18, 999.0)] == ["44.5 Z", "1 E", "999"]
 
 
 # --- what differs ------------------------------------------------------------------------------------------------

@@ -78,6 +78,11 @@ def test_a_value_with_commas_stands_in_brackets():
         study_of("model.windows=0,128")
     with pytest.raises(UserError, match=r"model.depth: expected int, got '2,3'"):
         study_of("model.depth=[2,3],4")
+    for path in ("model.depth", "model.kv_heads", "objective"):
+        with pytest.raises(UserError, match=rf"{path}: holds one value, and \[\] is the empty list"):
+            study_of(f"{path}=[]")
+    with pytest.raises(UserError, match=r"model.dept: there is no field 'dept' here. Did you mean 'depth'\?$"):
+        study_of("model.dept=[]")
 
 
 def test_files_may_give_values_and_variants():

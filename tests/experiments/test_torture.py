@@ -1,10 +1,14 @@
 """Runners and cells are killed at random, with two runners at work: nothing is lost, nothing is done twice."""
 
+import collections
 import os
 import pathlib
 import random
+import re
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -25,7 +29,7 @@ def get_config():
     return StudyConfig(title="tiny", base=base, arms=arms, seeds=2, varies=("objective", "model.architecture"),
                        metrics=(), losses=("causal_lm", "masked_lm"), tuning=Tuning(rates=(1e-3, 1e-2), share=0.2))
 """
-CHANGES = TINY | {"steps": 120, "checkpoint_every": 10, "evaluate_every": 60}
+CHANGES = TINY | {"steps": 100 * KILLS, "checkpoint_every": 10, "evaluate_every": 60}
 
 
 def results(workdir: pathlib.Path) -> dict[str, dict]:
@@ -35,17 +39,67 @@ def results(workdir: pathlib.Path) -> dict[str, dict]:
             for path in workdir.glob("*/*/*/result.json")}
 
 
-def processes_of(workdir: pathlib.Path) -> list[int]:
-    """The processes that work on cells of this study: those that write to a cell's log."""
-    found = []
-    for output in pathlib.Path("/proc").glob("[0-9]*/fd/1"):
-        try:
-            log = pathlib.Path(os.readlink(output))
-        except OSError:  # it has ended, or is not ours
-            continue
-        if log.name == LOG_FILE and workdir in log.parents:
-            found.append(int(output.parts[2]))
-    return found
+def begun(cell: pathlib.Path) -> int:
+    """How often its training was begun or taken up, as its log says."""
+    return len(re.findall(r"^compiled (?:in|before)", (cell / LOG_FILE).read_text(), re.MULTILINE))
+
+
+def ancestors(process: int) -> Iterator[int]:
+    """The process that started it, and so on; none where it has ended."""
+    try:
+        while process > 1:
+            stat = pathlib.Path(f"/proc/{process}/stat").read_text()
+            yield (process := int(stat.rpartition(")")[2].split()[1]))
+    except OSError:
+        return
+
+
+class Hunt:
+    """A study that is hunted: its runners, how often each cell was cut off, and what was seen of those that are done.
+    """
+
+    def __init__(self, workdir: pathlib.Path, command: list[str]):
+        self.workdir, self.command = workdir, command
+        self.runners: list[subprocess.Popen] = []
+        self.cut_off, self.killed, self.done = collections.Counter(), collections.Counter(), {}
+
+    def look(self) -> dict[int, pathlib.Path]:
+        """{process: the cell whose log it writes}. AssertionError where two have one cell, or one that is done begins.
+        """
+        working = {}
+        for output in pathlib.Path("/proc").glob("[0-9]*/fd/1"):
+            try:
+                log = pathlib.Path(os.readlink(output))
+            except OSError:  # it has ended, or is not ours
+                continue
+            if log.name == LOG_FILE and self.workdir in log.parents:
+                working[int(output.parts[2])] = log.parent
+        assert len(set(working.values())) == len(working), f"two processes have one cell: {working}"
+        for path in self.workdir.glob("*/*/*/result.json"):  # once written, never written again
+            now = path.stat().st_mtime_ns, begun(path.parent)
+            assert self.done.setdefault(path, now) == now, f"{path}: its cell was run again"
+        return working
+
+    def wait(self, seconds: float) -> None:
+        """Two runners are at work, and are looked at all the time."""
+        self.runners = [runner for runner in self.runners if runner.poll() is None]
+        while len(self.runners) < 2:
+            self.runners.append(start(self.command))
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.look()
+            time.sleep(0.1)
+
+    def kill_cell(self, process: int, cell: pathlib.Path) -> None:
+        os.kill(process, signal.SIGKILL)
+        self.cut_off[cell] += 1
+        self.killed["cell"] += 1
+
+    def kill_runner(self, runner: subprocess.Popen) -> None:
+        """Its cells save and stop."""
+        self.cut_off.update(cell for process, cell in self.look().items() if runner.pid in ancestors(process))
+        self.killed["runner"] += runner.poll() is None
+        runner.kill()
 
 
 @pytest.mark.slow
@@ -56,32 +110,27 @@ def test_a_study_survives_kills_of_its_runners_and_cells(tmp_path):
 
     def command(workdir):
         return ["-m", "experiments.study", f"--config={config}", f"--workdir={workdir}", "--max_parallel=1",
-                "--retries=100"]
+                f"--retries={2 * KILLS}"]
 
     calm, hunted = tmp_path / "calm", tmp_path / "hunted"
     assert finish(start(command(calm)), timeout=1800).returncode == 0
-    rng, runners, killed, finished_at = random.Random(0), [], {"runner": 0, "cell": 0}, {}
-    while sum(killed.values()) < KILLS:
-        runners = [runner for runner in runners if runner.poll() is None]
-        while len(runners) < 2:
-            runners.append(start(command(hunted)))
-        time.sleep(rng.uniform(0.5, 8))
-        cells = processes_of(hunted)
-        if rng.random() < 0.5 or not cells:
-            rng.choice(runners).kill()
-            killed["runner"] += 1
+    rng, hunt = random.Random(0), Hunt(hunted, command(hunted))
+    while hunt.killed.total() < KILLS and len(hunt.done) < len(results(calm)):
+        hunt.wait(rng.uniform(0.5, 5))
+        working = hunt.look()
+        if rng.random() < 0.5 or not working:
+            hunt.kill_runner(rng.choice(hunt.runners))
         else:
-            os.kill(rng.choice(cells), signal.SIGKILL)
-            killed["cell"] += 1
-        for path in hunted.glob("*/*/*/result.json"):  # once written, never written again
-            assert finished_at.setdefault(path, path.stat().st_mtime_ns) == path.stat().st_mtime_ns
-        if len(finished_at) == len(results(calm)):
-            break
-    for runner in runners:
-        runner.kill()
+            hunt.kill_cell(*rng.choice(sorted(working.items())))
+    print(f"killed: {dict(hunt.killed)}, cells cut off: {hunt.cut_off.total()}")
+    assert hunt.killed.total() == KILLS, "the study was done before all the kills: it needs more steps"
+    for runner in hunt.runners:
+        hunt.kill_runner(runner)
     last = finish(start(command(hunted)), timeout=1800)
     assert last.returncode == 0, last.stderr
     assert results(hunted) == results(calm)
-    assert all(path.stat().st_mtime_ns == stamp for path, stamp in finished_at.items())
+    hunt.look()
+    assert len(hunt.done) == len(results(calm))
+    for cell in (path.parent for path in hunt.done):
+        assert 1 <= begun(cell) <= 1 + hunt.cut_off[cell], f"{cell}: it was begun more often than it was cut off"
     assert (hunted / "report.html").exists()
-    print(f"killed: {killed}")
