@@ -4,7 +4,10 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import resource
 import sys
+from collections.abc import Iterable
+from typing import Any
 
 _XLA_THREAD = "tf_XLAEigen"  # the system's name of one, which it cuts after 15 letters
 
@@ -67,6 +70,22 @@ def give_back_memory() -> None:
 
 
 def forget_peak_memory() -> None:
-    """What `getrusage` gives as this process's peak counts anew from here on, where the system can do that."""
+    """The peak of the memory that this process has of the system counts anew from here on, where that can be done."""
     with contextlib.suppress(OSError):
         pathlib.Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory(devices: Iterable[Any] = ()) -> int:
+    """The most bytes that this process has held at once, since `forget_peak_memory` where that could be done.
+
+    Where JAX computes on `devices` with memory of their own, it is of theirs, on the one that held most, and since the
+    process began.
+    """
+    stats = [device.memory_stats() for device in devices if device.platform != "cpu"]
+    if found := [of_one["peak_bytes_in_use"] for of_one in stats if of_one and "peak_bytes_in_use" in of_one]:
+        return max(found)
+    with contextlib.suppress(OSError, StopIteration):
+        lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    # What was started, and not only forked, has the peak of who started it in this one.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

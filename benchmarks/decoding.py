@@ -4,9 +4,10 @@ Command: python -m benchmarks.decoding --config=configs/zoo.py:gpt2_small
          python -m benchmarks.decoding --config=configs/zoo.py:t5_small
 
 The weights are random and every row writes as many tokens as it is told to. Rounds alternate between the two; the best
-of each counts. Both have all cores.
+of each counts. Both have all cores, or both the GPU where JAX has one.
 """
 
+import os
 import pathlib
 import tempfile
 import time
@@ -14,7 +15,9 @@ import time
 from absl import flags
 
 from arch_zoo.config import RunConfig
-from benchmarks.table import publish
+from arch_zoo.errors import UserError
+from benchmarks.options import vocab_size, whole_numbers
+from benchmarks.table import publish, spread
 from experiments import program
 from experiments.environment import restart_in_fast_environment
 
@@ -28,6 +31,7 @@ OUT = flags.DEFINE_string("out", None, "also write the table to this file")
 
 def main(config: RunConfig, arguments: list[str]) -> None:
     """Random weights, in both libraries; the same prompts; the same tokens out."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # on a GPU torch is beside us
     import numpy as np
 
     from arch_zoo.interop.huggingface import export_checkpoint
@@ -35,14 +39,15 @@ def main(config: RunConfig, arguments: list[str]) -> None:
     from arch_zoo.tensor_files import flatten_tree, nest
 
     model, rng = config.model, np.random.default_rng(0)
-    flat = flatten_tree(abstract_parameters(model, model.vocab_size))
+    vocabulary, batches = vocab_size(config), whole_numbers(BATCHES)
+    flat = flatten_tree(abstract_parameters(model, vocabulary))
     parameters = nest({path: 0.05 * rng.standard_normal(leaf.shape, np.float32) + path.endswith("scale")
                        for path, leaf in flat.items()})
-    rows = []
+    rows, numbers = [], {}
     with tempfile.TemporaryDirectory() as folder:
         export_checkpoint(pathlib.Path(folder), model, parameters)
-        for batch in map(int, BATCHES.value):
-            prompts = rng.integers(10, model.vocab_size - 10, (batch, PROMPT.value))
+        for batch in batches:
+            prompts = rng.integers(10, vocabulary - 10, (batch, PROMPT.value))
             if model.architecture.stacks == 1:
                 prompts[:, 0] = BOS
             else:
@@ -50,13 +55,16 @@ def main(config: RunConfig, arguments: list[str]) -> None:
             ours, theirs = make_ours(config, parameters, prompts), make_theirs(folder, model, prompts)
             same = np.mean(ours() == theirs())  # compiles, and warms up
             seconds = [(timed(ours), timed(theirs)) for _ in range(ROUNDS.value)]
-            speeds = [batch * TOKENS.value / min(column) for column in zip(*seconds, strict=True)]
+            columns = dict(zip(("arch_zoo", "transformers"), zip(*seconds, strict=True), strict=True))
+            numbers[batch] = {name: spread(column) for name, column in columns.items()}
+            speeds = [batch * TOKENS.value / min(column) for column in columns.values()]
             rows.append([str(batch), f"{speeds[0]:.1f}", f"{speeds[1]:.1f}", f"{speeds[0] / speeds[1]:.2f}",
                          f"{same:.0%}"])
     size = sum(leaf.size for leaf in flat.values())
     title = (f"Greedy decoding, {model.architecture.name} of {size:,} parameters, float32, {TOKENS.value} tokens after "
              f"{PROMPT.value}")
-    publish(title, ["rows", "arch_zoo tok/s", "transformers tok/s", "ratio", "same tokens"], rows, OUT.value)
+    publish(title, ["rows", "arch_zoo tok/s", "transformers tok/s", "ratio", "same tokens"], rows, OUT.value,
+            numbers=numbers, libraries=("torch", "transformers"))
 
 
 def timed(action) -> float:
@@ -90,15 +98,24 @@ def make_ours(config: RunConfig, parameters, prompts):
 
 def make_theirs(folder: str, model, prompts):
     """The same with transformers: no EOS, greedy, its own cache."""
-    import torch
-    import transformers
+    import jax
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise UserError(f"{error.name} is not installed: pip install 'arch_zoo[parity]'") from None
 
+    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"torch {torch.__version__} sees no GPU, and JAX does; with JAX_PLATFORMS=cpu both are "
+                        "measured on the CPU")
+    torch.backends.cuda.matmul.allow_tf32 = True  # as XLA does
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     decoder = model.architecture.stacks == 1
     kind = transformers.AutoModelForCausalLM if decoder else transformers.AutoModelForSeq2SeqLM
-    reference = kind.from_pretrained(folder).eval()
-    ids = torch.tensor(prompts)
+    reference = kind.from_pretrained(folder).to(device).eval()
+    ids = torch.tensor(prompts, device=device)
     options = {"max_new_tokens": TOKENS.value, "min_new_tokens": TOKENS.value, "do_sample": False, "num_beams": 1,
                "pad_token_id": 0, "eos_token_id": None, "attention_mask": torch.ones_like(ids)}
     if not decoder:
@@ -107,7 +124,7 @@ def make_theirs(folder: str, model, prompts):
 
     def write():
         with torch.inference_mode():
-            return reference.generate(ids, **options)[:, skip:].numpy()
+            return reference.generate(ids, **options)[:, skip:].cpu().numpy()
 
     return write
 

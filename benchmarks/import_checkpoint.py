@@ -8,14 +8,14 @@ pages of the file that are mapped count. Each weight is read once, since a mappe
 
 import json
 import pathlib
-import subprocess
-import sys
 import tempfile
 
 from absl import flags
 
 from arch_zoo.config import RunConfig
-from benchmarks.table import publish
+from benchmarks.conditions import python
+from benchmarks.options import vocab_size
+from benchmarks.table import publish, spread
 from experiments import program
 
 OUT = flags.DEFINE_string("out", None, "also write the table to this file")
@@ -48,7 +48,7 @@ def main(config: RunConfig, arguments: list[str]) -> None:
     from arch_zoo.models.abstract import abstract_parameters
     from arch_zoo.tensor_files import flatten_tree, nest
 
-    flat, rng = flatten_tree(abstract_parameters(config.model, config.model.vocab_size)), np.random.default_rng(0)
+    flat, rng = flatten_tree(abstract_parameters(config.model, vocab_size(config))), np.random.default_rng(0)
     size = sum(leaf.size for leaf in flat.values())
     with tempfile.TemporaryDirectory() as folder:
         parameters = nest({path: rng.standard_normal(leaf.shape, np.float32) for path, leaf in flat.items()})
@@ -56,18 +56,19 @@ def main(config: RunConfig, arguments: list[str]) -> None:
         runs = {name: [] for name in READERS}
         for _ in range(REPEATS):
             for name, reader in READERS.items():
-                runs[name].append(measure(reader, folder))
+                runs[name].append(measure(name, reader, folder))
     rows = [[name, f"{min(run['seconds'] for run in found):.2f}", f"{max(run['bytes'] for run in found) / 1e6:.0f}",
              f"{max(run['bytes'] for run in found) / (4 * size):.2f}"] for name, found in runs.items()]
     publish(f"Reading a checkpoint of {size:,} parameters, {4 * size / 1e6:.0f} MB in float32",
-            ["reader", f"seconds, best of {REPEATS}", "peak MB", "peak / size"], rows, OUT.value)
+            ["reader", f"seconds, best of {REPEATS}", "peak MB", "peak / size"], rows, OUT.value,
+            numbers={name: spread([run["seconds"] for run in found]) for name, found in runs.items()},
+            libraries=("torch", "transformers"))
 
 
-def measure(reader: str, folder: str) -> dict[str, float]:
+def measure(name: str, reader: str, folder: str) -> dict[str, float]:
     """Seconds and bytes of one reading in a process of its own."""
-    ended = subprocess.run([sys.executable, "-c", TIMED.format(reader=reader), folder], capture_output=True, text=True,
-                           check=True)
-    return json.loads(ended.stdout.splitlines()[-1])
+    said = python(TIMED.format(reader=reader), f"{name} could not read it", folder)
+    return json.loads(said.splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from arch_zoo.layers.kernels.cudnn import CuDNN
 from arch_zoo.layers.kernels.einsum import Einsum
 from arch_zoo.layers.kernels.pallas import Pallas
 from arch_zoo.layers.visibility import Seen, Visibility, seen_cross, seen_self
-from benchmarks.table import publish, seconds_of
+from benchmarks.table import footnote, publish, reason_of, seconds_of, spread
 from experiments import program
 
 BATCH = flags.DEFINE_integer("batch", 8, "rows", lower_bound=1)
@@ -101,22 +101,33 @@ def gradients(kernel: Kernel, variant: Variant):
     return jax.jit(compute)
 
 
-def measured(variant: Variant, kernels: list[Kernel], seen: Seen, timed: bool) -> dict[Kernel, tuple[float, float]]:
-    """{kernel: (largest difference from einsum as a share of einsum's largest value, seconds or nan)}."""
+def measured(variant: Variant, kernels: list[Kernel], seen: Seen,
+             timed: bool) -> dict[Kernel, tuple[float, list[float]] | str]:
+    """{kernel: (largest difference from einsum as a share of einsum's largest value, seconds of each round, sorted), or
+    why it failed}.
+    """
     keys = jax.random.split(jax.random.key(0), 4)
     shape = (BATCH.value, LENGTH.value, HEADS.value, HEAD_DIM.value)
     of_keys = (*shape[:2], HEADS.value // variant.groups, HEAD_DIM.value)
     q, k, v = (jax.random.normal(key, size, variant.dtype)
                for key, size in zip(keys[:3], (shape, of_keys, of_keys), strict=True))
     bias = jax.random.normal(keys[3], (1, HEADS.value, LENGTH.value, LENGTH.value)) if variant.bias else None
-    programs = {kernel: gradients(kernel, variant) for kernel in (Einsum(), *kernels)}
-    results = {kernel: jax.block_until_ready(program(q, k, v, bias, seen)) for kernel, program in programs.items()}
-    seconds = dict.fromkeys(programs, float("nan"))
+    programs, results, found = {}, {}, {}
+    for kernel in (Einsum(), *kernels):
+        try:
+            program = gradients(kernel, variant)
+            results[kernel] = jax.block_until_ready(program(q, k, v, bias, seen))
+            programs[kernel] = program
+        except Exception as error:  # the others are measured nevertheless
+            found[kernel] = reason_of(error)
+    seconds: dict[Kernel, list[float]] = {kernel: [] for kernel in programs}
     for _ in range(ROUNDS.value if timed else 0):
         for kernel, compiled in programs.items():
             turn = seconds_of(lambda _, run=compiled: jax.block_until_ready(run(q, k, v, bias, seen)), 3, warm_up=0)
-            seconds[kernel] = float(np.fmin(seconds[kernel], turn[0]))
-    return {kernel: (_difference(results[Einsum()], result), seconds[kernel]) for kernel, result in results.items()}
+            seconds[kernel].append(turn[0])
+    expected = results.get(Einsum())
+    return found | {kernel: (_difference(expected, result) if Einsum() in results else float("nan"),
+                             sorted(seconds[kernel])) for kernel, result in results.items()}
 
 
 def _difference(expected, actual) -> float:
@@ -127,39 +138,45 @@ def _difference(expected, actual) -> float:
     return max(jax.tree.leaves(jax.tree.map(of, expected, actual)))
 
 
-def row(variant: Variant, notes: list[str]) -> list[str]:
-    """What is said of one variant; reasons are numbers of `notes`."""
+def row(variant: Variant, notes: list[str], numbers: dict[str, dict]) -> list[str]:
+    """What is said of one variant; reasons are numbers of `notes`, and the seconds of kernels go to `numbers`."""
     on_gpu, seen = jax.default_backend() == "gpu", who_sees_whom(variant)
     question = asked(variant, seen, "gpu")
     refusals = {kernel: kernel.refusal(question) for kernel in KERNELS}
     here = {CuDNN(): CuDNN(), Pallas(): Pallas()} if on_gpu else {Pallas(): Pallas(interpret=True)}
     able = [here[kernel] for kernel in KERNELS if refusals[kernel] is None and kernel in here]
     found = measured(variant, able, seen, timed=on_gpu) if able else {}
+    numbers[variant.name] = {kernel.name: {"failure": one} if isinstance(one, str) else spread(one[1])
+                             for kernel, one in found.items() if isinstance(one, str) or one[1]}
 
     def cell(kernel: Kernel) -> str:
         if reason := refusals[kernel]:
-            if reason not in notes:
-                notes.append(reason)
-            return f"no ({notes.index(reason) + 1})"
+            return f"no {footnote(notes, reason)}"
         if kernel not in here:
             return "yes"
-        difference, seconds = found[here[kernel]]
-        times = f", {found[Einsum()][1] / seconds:.2f}×, {1e3 * seconds:.2f} ms" if on_gpu else ""
-        return f"off by {difference:.0e}{times}"
+        one, plain = found[here[kernel]], found[Einsum()]
+        if isinstance(one, str):
+            return f"failed {footnote(notes, one)}"
+        difference, seconds = one
+        off = f"off by {difference:.0e}" if not isinstance(plain, str) else f"einsum failed {footnote(notes, plain)}"
+        faster = f", {plain[1][0] / seconds[0]:.2f}×" if on_gpu and not isinstance(plain, str) else ""
+        return off + faster + (f", {1e3 * seconds[0]:.2f} ms" if on_gpu else "")
 
     return [variant.name, Automatic().chosen(question).name, *map(cell, KERNELS)]
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> int | None:
     """One row for each variant."""
     if HEADS.value % 4:
         raise UserError(f"--heads={HEADS.value} is not a multiple of 4, and one of the variants has groups of 4")
-    on_gpu, notes = jax.default_backend() == "gpu", []
-    rows = [row(variant, notes) for variant in VARIANTS]
+    on_gpu, notes, numbers = jax.default_backend() == "gpu", [], {}
+    rows = [row(variant, notes, numbers) for variant in VARIANTS]
     publish(f"Attention kernels, {BATCH.value} × {LENGTH.value} tokens, {HEADS.value} heads of {HEAD_DIM.value}, "
             f"bfloat16, output and gradients" + (", × einsum's speed" if on_gpu else "; Pallas in its interpreter, "
                                                  "cuDNN not run"),
-            ["variant", "auto, on a GPU", *(kernel.name for kernel in KERNELS)], rows, OUT.value, notes)
+            ["variant", "auto, on a GPU", *(kernel.name for kernel in KERNELS)], rows, OUT.value, notes, numbers)
+    failed = any("failure" in one for found in numbers.values() for one in found.values())
+    return program.FAILED if failed else None
 
 
 if __name__ == "__main__":

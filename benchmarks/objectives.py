@@ -10,7 +10,7 @@ ratio is the median of those of the rounds, so that what else the machine does f
 from absl import flags
 
 from benchmarks.arms import objective_configs
-from benchmarks.table import median, publish
+from benchmarks.table import median, publish, spread
 from experiments import program
 from experiments.environment import restart_in_fast_environment
 from experiments.studies.config import StudyConfig
@@ -42,7 +42,7 @@ def main(study: StudyConfig, arguments: list[str]) -> None:
                      f"{1e3 * median(sorted(seconds[name] for seconds in rounds)):.0f}"])
     publish("Training steps of the objectives", ["objective, architecture", "source + target", "FLOPs, of causal LM's",
                                                  "time, of causal LM's", "half of the rounds", "ms (median)"], rows,
-            OUT.value)
+            OUT.value, numbers={name: spread([seconds[name] for seconds in rounds]) for name in configs})
 
 
 if __name__ == "__main__":

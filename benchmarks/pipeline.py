@@ -10,7 +10,7 @@ from absl import flags
 
 from arch_zoo.machine import usable_cores
 from benchmarks.arms import objective_configs
-from benchmarks.table import median, publish, seconds_of
+from benchmarks.table import median, publish, seconds_of, spread
 from experiments import program
 from experiments.studies.config import StudyConfig
 
@@ -27,16 +27,17 @@ def main(study: StudyConfig, arguments: list[str]) -> None:
     from arch_zoo.data.prepare import prepare_data
     from arch_zoo.training.batches import training_batches
 
-    data, rows = prepare_data(study.base.data), []
+    data, rows, numbers = prepare_data(study.base.data), [], {}
     configs = objective_configs(study.base) if EVERY_OBJECTIVE.value else study.arm_configs()
     for slug, config in configs.items():
         seconds = seconds_of(training_batches(config, data).batch_at, BATCHES.value)
+        numbers[slug] = spread(seconds)
         tokens = config.batch_size * config.data.length
         rows.append([slug, f"{config.batch_size} × {config.data.length}", f"{1e3 * median(seconds):.2f}",
                      f"{tokens / median(seconds) / 1e6:.2f}", f"{tokens / seconds[-1] / 1e6:.2f}"])
     kind = "objective" if EVERY_OBJECTIVE.value else "arm"
     publish("Input pipeline", [kind, "batch", "ms a batch (median)", "M tokens/s (median)", "M tokens/s (slowest)"],
-            rows, OUT.value)
+            rows, OUT.value, numbers=numbers)
 
 
 if __name__ == "__main__":

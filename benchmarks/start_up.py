@@ -41,12 +41,13 @@ def main(config: RunConfig, arguments: list[str]) -> None:
             raise UserError(f"steps={config.steps}: the run should not be done after {STARTS.value} starts of a step")
         source = pathlib.Path(folder, "config.json")
         write_json_atomic(source, to_dict(config))
-        rows = []
+        rows, numbers = [], []
         for number in range(STARTS.value):
             seconds, processor = _start(source, pathlib.Path(folder, "run"))
+            numbers.append({"seconds": seconds, "of_the_processor": processor})
             rows.append([f"{number + 1}", f"{seconds:.1f}", f"{processor:.1f}"])
     publish("From the start of the process to its first step", ["start", "seconds", "seconds of the processor"], rows,
-            OUT.value)
+            OUT.value, numbers=numbers)
 
 
 def _start(source: pathlib.Path, workdir: pathlib.Path) -> tuple[float, float]:

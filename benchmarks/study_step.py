@@ -6,7 +6,7 @@
 from absl import flags
 
 from arch_zoo.config import RunConfig
-from benchmarks.table import publish
+from benchmarks.table import publish, spread
 from experiments import program
 from experiments.environment import restart_in_fast_environment
 from experiments.studies.config import StudyConfig
@@ -18,17 +18,18 @@ STEPS = flags.DEFINE_integer("steps", 20, "steps that are timed", lower_bound=3)
 def main(study: StudyConfig, arguments: list[str]) -> None:
     """Compile each arm's step, then run it."""
     from arch_zoo.data.prepare import prepare_data
-
-    data = prepare_data(study.base.data)
-    rows = [_row(slug, config, data) for slug, config in study.arm_configs().items()]
-    publish("Training step", ["arm", "batch", "GFLOP a step", "compile s", "ms a step (median)", "range", "k tokens/s",
-                              "of peak"], rows, OUT.value)
-
-
-def _row(slug: str, config: RunConfig, data) -> list[str]:
     from arch_zoo.training.timing import time_steps
 
-    timing, tokens = time_steps(config, data, STEPS.value), config.batch_size * config.data.length
+    data = prepare_data(study.base.data)
+    timings = {slug: (config, time_steps(config, data, STEPS.value)) for slug, config in study.arm_configs().items()}
+    rows = [_row(slug, *found) for slug, found in timings.items()]
+    publish("Training step", ["arm", "batch", "GFLOP a step", "compile s", "ms a step (median)", "range", "k tokens/s",
+                              "executed, of peak"], rows, OUT.value,
+            numbers={slug: spread(timing.seconds) for slug, (_, timing) in timings.items()})
+
+
+def _row(slug: str, config: RunConfig, timing) -> list[str]:
+    tokens = config.batch_size * config.data.length
     return [slug, f"{config.batch_size} × {config.data.length}", f"{timing.flops / 1e9:.1f}",
             f"{timing.compile_seconds:.1f}", f"{1e3 * timing.median:.0f}",
             f"{1e3 * timing.seconds[0]:.0f}–{1e3 * timing.seconds[-1]:.0f}", f"{tokens / timing.median / 1e3:.1f}",

@@ -9,8 +9,9 @@ Groups take turns, a few steps at a time. The members differ in seed; each draws
 
 from absl import flags
 
+from benchmarks.options import changes, whole_numbers
 from benchmarks.steps.cases import find_case, random_batch
-from benchmarks.table import median, publish
+from benchmarks.table import median, publish, spread
 from experiments import program
 from experiments.environment import restart_in_fast_environment
 
@@ -25,8 +26,8 @@ OUT = flags.DEFINE_string("out", None, "also write the table to this file")
 
 def main(arguments: list[str]) -> None:
     """One row for each size of group."""
-    config = find_case(MODEL.value).config(DTYPE.value, dict(change.split("=", 1) for change in CHANGE.value))
-    groups = {int(text): make_step(config, int(text)) for text in MEMBERS.value}
+    config = find_case(MODEL.value).config(DTYPE.value, changes(CHANGE))
+    groups = {count: make_step(config, count) for count in whole_numbers(MEMBERS)}
     seconds: dict[int, list[float]] = {count: [] for count in groups}
     for _ in range(ROUNDS.value):
         for count, step in groups.items():
@@ -40,7 +41,8 @@ def main(arguments: list[str]) -> None:
                      f"{count * tokens / middle / 1e3:.1f}"])
     publish(f"Runs as one program, {find_case(MODEL.value).title}, {config.batch_size} × {config.data.length}, "
             f"{DTYPE.value}", ["runs", "ms a step of all", "of one run's time", "work for the time",
-                               "k tokens/s of all"], rows, OUT.value)
+                               "k tokens/s of all"], rows, OUT.value,
+            numbers={count: spread(found) for count, found in seconds.items()})
 
 
 def make_step(config, count: int):

@@ -3,28 +3,32 @@
     python -m benchmarks.train_step                                    # three families, 4 × 256, on CPU
     python -m benchmarks.train_step --model=gpt2_small --dtype=bfloat16 --device=gpu
     python -m benchmarks.train_step --beside=../before                 # what a change gave: another checkout of this
+    python -m benchmarks.train_step --rehearse --rounds=1 --steps=1    # every case, so small that any CPU computes it
 
-All begin from the same weights and take the same batch; that their losses agree is looked at first. Each has a process
-of its own and all cores, and they take turns, a few steps at a time, so that a slow moment of the machine strikes all.
-Ours runs under the environment that the programs set; "with our malloc" is eager torch under the same settings.
+All begin from the same weights and take the same batch; that their losses agree is looked at. Each has a process of its
+own and all cores. On a CPU they take turns, a few steps at a time, so that a slow moment of the machine strikes all; on
+a GPU each has the card for itself, one after another. One that fails is named with its reason, and the others go on.
+Ours runs under the environment that the programs set; "our malloc" is eager torch under the same settings.
+Memory is on a GPU the card's: ours since the process began, compilation included, torch's that of the steps.
 """
 
-import contextlib
 import pathlib
 import tempfile
 
 from absl import flags
 
 from arch_zoo.errors import UserError
-from benchmarks.steps.cases import CASES, ON_CPU, ON_GPU, Case, find_case, random_batch
+from benchmarks.conditions import device_elsewhere
+from benchmarks.options import changes
+from benchmarks.steps.cases import CASES, ON_CPU, ON_GPU, SMALL, Case, find_case, random_batch
 from benchmarks.steps.plot import draw
-from benchmarks.steps.worker import Worker
-from benchmarks.table import publish
+from benchmarks.steps.worker import Contender, take_turns
+from benchmarks.table import footnote, median, publish, reason_of
 from experiments import program
-from experiments.environment import fast_environment
+from experiments.environment import fast_environment, heed_flag
 
 MODEL = flags.DEFINE_list("model", None, f"cases: {', '.join(CASES)}; default: {', '.join(ON_CPU)} on CPU, "
-                                         f"{', '.join(ON_GPU)} on a GPU")
+                                         f"{', '.join(ON_GPU)} on a GPU, and with --rehearse all")
 DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "type of activations; default: float32 on CPU, "
                                                                   "bfloat16 on a GPU")
 DEVICE = flags.DEFINE_enum("device", "cpu", ["cpu", "gpu"], "where")
@@ -35,56 +39,94 @@ BESIDE = flags.DEFINE_string("beside", None, "folder of another checkout of this
 ROUNDS = flags.DEFINE_integer("rounds", 5, "turns of each", lower_bound=1)
 STEPS = flags.DEFINE_integer("steps", 4, "steps in a turn", lower_bound=1)
 CHANGE = flags.DEFINE_multi_string("change", [], "PATH=VALUE: a field of our run, where the model stays the same")
-OUT = flags.DEFINE_string("out", None, "also write the table to this file, a plot (.png) and the numbers (.json) "
-                                       "beside it")
+REHEARSE = flags.DEFINE_bool("rehearse", False, "smallest sizes: shows that each case runs, and measures nothing")
+OUT = flags.DEFINE_string("out", "runs/train_step.md", "write the table to this file, and a plot (.png) and the "
+                                                       "numbers (.json) beside it")
 _TITLES = {"eager": "torch eager", "malloc": "torch eager, our malloc", "compiled": "torch.compile"}
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> int | None:
     """One row for each case and contender."""
     if BESIDE.value is not None and not (pathlib.Path(BESIDE.value) / "benchmarks/steps/ours.py").is_file():
         raise UserError(f"--beside={BESIDE.value}: no checkout of this project; benchmarks/steps/ours.py is not in it")
-    dtype = DTYPE.value or ("float32" if DEVICE.value == "cpu" else "bfloat16")
-    found = {name: measure(name, find_case(name), dtype) for name in MODEL.value or
-             (ON_CPU if DEVICE.value == "cpu" else ON_GPU)}
-    rows = [row for name, workers in found.items() for row in _rows(CASES[name], workers)]
-    publish(f"Training step beside transformers, {dtype}", ["model", "run by", "ms a step (median)", "range",
-            "k tokens/s", "ours is faster", "peak MB", "ours / theirs", "of peak FLOP/s"], rows, OUT.value,
-            numbers=found)
-    if OUT.value:
-        draw({CASES[name].title: workers for name, workers in found.items()},
-             pathlib.Path(OUT.value).with_suffix(".png"))
+    on_gpu = DEVICE.value == "gpu"
+    dtype = DTYPE.value or ("bfloat16" if on_gpu else "float32")
+    names = MODEL.value or (CASES if REHEARSE.value else ON_GPU if on_gpu else ON_CPU)
+    configs = {name: find_case(name).config(dtype, _sizes()) for name in names}
+    for name in configs:
+        CASES[name].config(dtype, _sizes() | changes(CHANGE))  # a field that there is not is said at once
+    device = _gpu() if on_gpu else "cpu"
+    _keep_off_the_gpu()
+    found = {name: measure(name, config, dtype) for name, config in configs.items()}
+    notes: list[str] = []
+    rows = [row for name, case in found.items() for row in _rows(CASES[name], case, device, dtype, notes)]
+    publish(f"Training step beside transformers, {dtype}" + (", a rehearsal" if REHEARSE.value else ""), [
+        "model", "run by", "ms a step (median)", "range", "k tokens/s", "ours is faster", "peak MB", "ours / theirs",
+        "MFU", "executed", "wanted of ours"], rows, OUT.value, notes, found, device, ("torch", "transformers"))
+    whole = {CASES[name].title: done for name, case in found.items()
+             if (done := [one for one in case.values() if "failure" not in one]) and "failure" not in case["ours"]}
+    if whole:
+        draw(whole, pathlib.Path(OUT.value).with_suffix(".png"))
+    return program.FAILED if any("failure" in one for case in found.values() for one in case.values()) else None
 
 
-def measure(name: str, case: Case, dtype: str) -> list[dict]:
-    """What each contender said, ours first; UserError where they do not compute the same."""
-    config = case.config(dtype)
-    device = {"cpu": "cpu", "gpu": "cuda"}[DEVICE.value]
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        _write(config, folder)
-        fast, workers = fast_environment(), []
-        platform = {} if DEVICE.value == "gpu" else {"JAX_PLATFORMS": "cpu"}
-        ours = ("benchmarks.steps.ours", [name, dtype, folder, *CHANGE.value], fast | platform)
-        peers = {peer: ("benchmarks.steps.peer", ["compiled" if peer == "compiled" else "eager", dtype, device, folder],
-                        {"GLIBC_TUNABLES": fast["GLIBC_TUNABLES"]} if peer == "malloc" else {})
-                 for peer in _peers() if peer != "malloc" or DEVICE.value == "cpu"}
-        contenders = {"arch_zoo": ours, **{_TITLES[peer]: peers[peer] for peer in peers}}
-        if BESIDE.value is not None:
-            contenders[BESIDE.value] = (*ours, BESIDE.value)
-        for title, arguments in contenders.items():
-            workers.append(Worker(title, *arguments))
-            stack.callback(workers[-1].close)
-        _require_same_losses(workers, dtype)
-        for _ in range(ROUNDS.value):
-            for worker in workers:
-                worker.steps(STEPS.value)
-        tokens = config.batch_size * config.data.length
-        return [{"title": worker.title, "tokens": tokens, "seconds": sorted(worker.seconds), **worker.facts}
-                for worker in workers]
+def _gpu() -> str:
+    try:
+        return device_elsewhere("cuda")[0]
+    except UserError as error:
+        raise UserError(f"--device=gpu: {error}; a JAX for CUDA and a GPU are needed, or --device=cpu") from None
 
 
-def _peers() -> list[str]:
-    return PEERS.value or ([] if BESIDE.value else list(_TITLES))
+def _keep_off_the_gpu() -> None:
+    """This process makes shapes and weights only; what it held of a GPU would be missing to those it measures."""
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+
+
+def _sizes() -> dict[str, object]:
+    return SMALL if REHEARSE.value else {}
+
+
+def measure(name: str, config, dtype: str) -> dict[str, dict]:
+    """{"ours", peers: what each said}; "failure" says why one did not, or does not compute the same."""
+    with tempfile.TemporaryDirectory() as folder:
+        contenders = _contenders(name, dtype, folder)
+        try:
+            _write(config, folder)
+        except Exception as error:  # the other cases are measured nevertheless
+            return {key: {"title": one.title, "failure": reason_of(error)} for key, one in contenders.items()}
+        groups = [contenders] if DEVICE.value == "cpu" else [{key: one} for key, one in contenders.items()]
+        found = {}
+        for group in groups:
+            found |= take_turns(group, ROUNDS.value, STEPS.value)
+    for key, one in found.items():
+        if "failure" in one:
+            continue
+        one["tokens"] = config.batch_size * config.data.length
+        if reason := _other_loss(found["ours"], one, dtype):
+            found[key] = {"title": one["title"], "failure": reason}
+    return found
+
+
+def _contenders(name: str, dtype: str, folder: str) -> dict[str, Contender]:
+    on_gpu, fast = DEVICE.value == "gpu", fast_environment()
+    platform = {"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"} if on_gpu else \
+        {"JAX_PLATFORMS": "cpu"}
+    fields = [f"{path}={value}" for path, value in (_sizes() | changes(CHANGE)).items()]
+    ours = ("benchmarks.steps.ours", [name, dtype, folder, *fields], fast | platform)
+    found = {"ours": Contender("arch_zoo", *ours)}
+    for peer in PEERS.value or ([] if BESIDE.value else _TITLES):
+        if peer == "malloc" and (on_gpu or "GLIBC_TUNABLES" not in fast):
+            continue
+        mode, environment = peer, {}
+        if peer == "malloc":
+            mode, environment = "eager", {"GLIBC_TUNABLES": fast["GLIBC_TUNABLES"]}
+        arguments = [mode, dtype, "cuda" if on_gpu else "cpu", folder]
+        found[peer] = Contender(_TITLES[peer], "benchmarks.steps.peer", arguments, environment)
+    if BESIDE.value is not None:
+        found["beside"] = Contender(BESIDE.value, *ours, BESIDE.value)
+    return found
 
 
 def _write(config, folder: str) -> None:
@@ -113,34 +155,38 @@ def _write(config, folder: str) -> None:
     np.savez(path / "batch.npz", **inputs)
 
 
-def _require_same_losses(workers: list[Worker], dtype: str) -> None:
-    ours = workers[0].facts["losses"][0]
-    for worker in workers[1:]:
-        theirs = worker.facts["losses"][0]
-        if abs(ours - theirs) > (1e-3 if dtype == "float32" else 3e-2) * abs(theirs):
-            raise UserError(f"{worker.title} does not compute the same: its first loss is {theirs:.5f}, and ours is "
-                            f"{ours:.5f}")
+def _other_loss(ours: dict, theirs: dict, dtype: str) -> str | None:
+    if "failure" in ours:
+        return None
+    expected, found = ours["losses"][0], theirs["losses"][0]
+    if abs(expected - found) <= (1e-3 if dtype == "float32" else 3e-2) * abs(found):
+        return None
+    return f"it does not compute the same: its first loss is {found:.5f}, and ours is {expected:.5f}"
 
 
-def _rows(case: Case, workers: list[dict]) -> list[list[str]]:
-    rows, ours = [], workers[0]
-    for worker in workers:
-        middle = median(worker)
-        first = worker is ours
-        rows.append([
-            case.title if first else "", worker["title"], f"{1e3 * middle:.0f}",
-            f"{1e3 * worker['seconds'][0]:.0f}–{1e3 * worker['seconds'][-1]:.0f}",
-            f"{worker['tokens'] / middle / 1e3:.1f}", "" if first else f"{middle / median(ours):.2f}×",
-            f"{worker['peak_bytes'] / 1e6:.0f}",
-            "" if first else f"{ours['peak_bytes'] / worker['peak_bytes']:.2f}",
-            f"{ours['flops'] / middle / ours['peak_flops']:.0%}" if first else ""])
+def _rows(case: Case, found: dict[str, dict], device: str, dtype: str, notes: list[str]) -> list[list[str]]:
+    rows, ours = [], found["ours"]
+    for key, one in found.items():
+        title = case.title if key == "ours" else ""
+        if "failure" in one:
+            rows.append([title, one["title"], f"failed {footnote(notes, one['failure'])}", *[""] * 8])
+            continue
+        seconds = one["seconds"]
+        middle = median(seconds)
+        measured = {"tokens": one["tokens"] / middle}
+        if key == "ours":
+            measured["mfu"] = one["model_flops"] / middle / one["peak_flops"]
+            executed = one["flops"] / middle / one["peak_flops"]
+        elif "failure" not in ours:
+            measured |= {"faster": middle / median(ours["seconds"]), "memory": ours["peak_bytes"] / one["peak_bytes"]}
+        ratios = [f"{measured[name]:.2f}{unit}" if name in measured else "" for name, unit in (("faster", "×"),
+                                                                                             ("memory", ""))]
+        wanted = "" if REHEARSE.value or "failure" in ours else case.verdicts(key, measured, device, dtype)
+        rows.append([title, one["title"], f"{1e3 * middle:.0f}", f"{1e3 * seconds[0]:.0f}–{1e3 * seconds[-1]:.0f}",
+                     f"{measured['tokens'] / 1e3:.1f}", ratios[0], f"{one['peak_bytes'] / 1e6:.0f}", ratios[1],
+                     *([f"{measured['mfu']:.0%}", f"{executed:.0%}"] if key == "ours" else ["", ""]), wanted])
     return rows
 
 
-def median(worker: dict) -> float:
-    """Seconds of a step."""
-    return worker["seconds"][len(worker["seconds"]) // 2]
-
-
 if __name__ == "__main__":
-    program.run(main, __doc__)
+    program.run(main, __doc__, before=heed_flag)

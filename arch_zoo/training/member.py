@@ -1,7 +1,6 @@
 """One run as its directory knows it: what it has reached, what it has said, what it keeps."""
 
 import pathlib
-import resource
 from typing import Any
 
 import jax
@@ -9,6 +8,7 @@ import numpy as np
 from absl import logging
 
 from arch_zoo.errors import NotFinite
+from arch_zoo.machine import peak_memory
 from arch_zoo.training import processes
 from arch_zoo.training import workdir as workdirs
 from arch_zoo.training.checkpoints import Checkpoints
@@ -111,7 +111,7 @@ class Member:
                 "loss_tokens": self.notes["loss_tokens"], "train_seconds": self.notes["seconds"],
                 **self.cost, "evaluation_loss": self.notes["evaluation_loss"],
                 "best_step": self.checkpoints.best_step(),
-                "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+                "peak_memory_bytes": peak_memory(jax.local_devices())}
 
     def close(self) -> None:
         """Wait for what is being written, and let go of the files."""

@@ -1,6 +1,7 @@
 """What is trained: a model of the zoo, an objective, shapes. Ours and the peers' start from the same weights."""
 
 import dataclasses
+import operator
 from typing import Any
 
 from arch_zoo.config import RunConfig
@@ -17,29 +18,70 @@ _4X256 = {"model.depth": 4, "model.width": 256, "model.heads": 4, "model.mlp_dim
           "batch_size": 32, "data.length": 128}
 
 
+# Sizes that any CPU computes at once: whether a case can be built does not hang on them.
+SMALL = {"model.depth": 1, "model.width": 32, "model.heads": 2, "model.head_dim": 16, "model.mlp_dim": 64,
+         "model.vocab_size": 256, "batch_size": 2, "data.length": 32}
+# What may be wanted: whether at least so much, or at most, and how a table writes it.
+MEASURES = {"faster": (operator.ge, "≥ {:.1f}×"), "memory": (operator.le, "≤ {:.1f} of its memory"),
+            "tokens": (operator.ge, "≥ {:,} tokens/s"), "mfu": (operator.ge, "≥ {:.0%} MFU")}
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A model of the zoo, `name`, with fields of its run changed. `target`: tokens/s wanted on an H200."""
+    """A model of the zoo, `name`, with fields of its run changed, and what is wanted of its step.
+
+    `wanted`: {contender: {measure of ours, beside it where it is another's: bound}}, in this dtype and on devices whose
+    name has `device` in it.
+    """
 
     title: str
     name: str
     changes: dict[str, Any]
-    target: int | None = None
+    wanted: dict[str, dict[str, float]]
+    device: str = "H200"
+    dtype: str = "bfloat16"
 
     def config(self, dtype: str, changes: dict[str, Any] | None = None) -> RunConfig:
         """The run; nothing of it but the model, the objective, the optimizer and shapes is read."""
         return override(ZOO.get(self.name).run(), _PLAIN | self.changes | {"dtype": dtype} | (changes or {}))
 
+    def verdicts(self, contender: str, measured: dict[str, float], device: str, dtype: str) -> str:
+        """What is wanted beside this contender, with whether it is reached; where it was not wanted it is not judged.
+        """
+        judged = self.device in device and dtype == self.dtype
+        elsewhere = f"not judged, but on {self.device} in {self.dtype}"
+        found = []
+        for measure, bound in self.wanted.get(contender, {}).items():
+            compare, form = MEASURES[measure]
+            verdict = ("reached" if compare(measured[measure], bound) else "not reached") if judged else elsewhere
+            found.append(f"{form.format(bound)}: {verdict}")
+        return "; ".join(found)
+
+
+_LESS = {"memory": 0.8}
+_AHEAD = {"eager": {"faster": 1.0}, "compiled": {"faster": 1.0}}
+_200K = {"ours": {"tokens": 200_000}, **_AHEAD}
+
+
+def _on_cpu(eager: float, compiled: dict[str, float] | None = None) -> dict[str, Any]:
+    return {"wanted": {"eager": {"faster": eager} | _LESS, "compiled": (compiled or {}) | _LESS}, "device": "cpu",
+            "dtype": "float32"}
+
 
 CASES = {
-    "decoder": Case("GPT-2, 4 × 256", "gpt2_small", {**_4X256, "model.max_len": 128}),
-    "encoder": Case("BERT, 4 × 256", "bert_base", {**_4X256, "objective": "masked_lm", "model.max_len": 128}),
+    "decoder": Case("GPT-2, 4 × 256", "gpt2_small", {**_4X256, "model.max_len": 128}, **_on_cpu(1.4, {"faster": 1.1})),
+    "encoder": Case("BERT, 4 × 256", "bert_base", {**_4X256, "objective": "masked_lm", "model.max_len": 128},
+                    **_on_cpu(1.8)),
     "encoder_decoder": Case("T5, 4 × 256", "t5_small", {
-        **_4X256, "model.encoder_depth": 4, "model.head_dim": 64, "objective": "span_corruption"}),
-    "gpt2_small": Case("GPT-2 124M", "gpt2_small", {"batch_size": 32, "data.length": 1024}, 500_000),
-    "gpt2_medium": Case("GPT-2 350M", "gpt2_medium", {"batch_size": 16, "data.length": 1024}, 200_000),
-    "bert_base": Case("BERT base", "bert_base", {"objective": "masked_lm", "batch_size": 64, "data.length": 512}),
-    "t5_base": Case("T5 base", "t5_base", {"objective": "span_corruption", "batch_size": 64, "data.length": 568}),
+        **_4X256, "model.encoder_depth": 4, "model.head_dim": 64, "objective": "span_corruption"}, **_on_cpu(1.4)),
+    "gpt2_small": Case("GPT-2 124M", "gpt2_small", {"batch_size": 32, "data.length": 1024},
+                       {"ours": {"tokens": 500_000, "mfu": 0.45}, **_AHEAD}),
+    "gpt2_medium": Case("GPT-2 350M", "gpt2_medium", {"batch_size": 16, "data.length": 1024}, _200K),
+    "bert_base": Case("BERT base", "bert_base", {"objective": "masked_lm", "batch_size": 64, "data.length": 512},
+                      _200K),
+    # 569 tokens are a source of 512 and a target of 114; an odd source would be no length for cuDNN's attention.
+    "t5_base": Case("T5 base", "t5_base", {"objective": "span_corruption", "batch_size": 64, "data.length": 569},
+                    _200K),
 }
 ON_CPU = ("decoder", "encoder", "encoder_decoder")
 ON_GPU = ("gpt2_small", "gpt2_medium", "bert_base", "t5_base")

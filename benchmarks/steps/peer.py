@@ -5,15 +5,18 @@ MODE is eager or compiled. The loss is taken of all logits, as transformers' mod
 
 import sys
 
-from benchmarks.steps.worker import serve
+from arch_zoo.errors import UserError
+from benchmarks.steps.worker import Made, serve
 
 
-def make_step(mode: str, dtype: str, device: str, folder: str):
-    """(step, facts): the same weights, batch, optimizer and clipping as ours."""
+def make_step(mode: str, dtype: str, device: str, folder: str) -> Made:
+    """The same weights, batch, optimizer and clipping as ours."""
     import numpy as np
     import torch
     import transformers
 
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"torch {torch.__version__} sees no GPU here; a build for CUDA is needed")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.backends.cuda.matmul.allow_tf32 = True
@@ -34,7 +37,11 @@ def make_step(mode: str, dtype: str, device: str, folder: str):
         optimizer.zero_grad(set_to_none=True)
         return loss.item()
 
-    return step, {"attention": model.config._attn_implementation, "threads": torch.get_num_threads()}
+    memory = {} if device == "cpu" else {"peak_bytes": torch.cuda.max_memory_allocated,
+                                         "forget_peak": torch.cuda.reset_peak_memory_stats}
+    return Made(step, {"attention": model.config._attn_implementation, "threads": torch.get_num_threads(),
+                       "torch": torch.__version__, "transformers": transformers.__version__,
+                       "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}, **memory)
 
 
 if __name__ == "__main__":

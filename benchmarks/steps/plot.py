@@ -2,6 +2,8 @@
 
 import pathlib
 
+from benchmarks.table import median
+
 
 def draw(found: dict[str, list[dict]], path: pathlib.Path) -> None:
     """One group of bars for each model, each contender as a multiple of ours; the range is that of single steps."""
@@ -19,7 +21,7 @@ def draw(found: dict[str, list[dict]], path: pathlib.Path) -> None:
         for n, worker in enumerate(workers):
             y = row * (len(titles) + 1) + n
             color = f"C{titles.index(worker['title'])}"
-            middle, base = _middle(worker), _middle(ours)
+            middle, base = median(worker["seconds"]), median(ours["seconds"])
             speeds = [base / seconds for seconds in (worker["seconds"][-1], middle, worker["seconds"][0])]
             axes[0].barh(y, speeds[1], color=color)
             axes[0].plot([speeds[0], speeds[2]], [y, y], color="black", linewidth=0.8)
@@ -31,12 +33,9 @@ def draw(found: dict[str, list[dict]], path: pathlib.Path) -> None:
     axes[0].invert_yaxis()
     axes[0].axvline(1, color="grey", linewidth=0.8, linestyle=":")
     axes[0].set_xlabel("tokens a second, as a multiple of ours (line: slowest to fastest step)")
-    axes[1].set_xlabel("peak memory of the process in steps, MB")
+    axes[1].set_xlabel("peak memory, MB")
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
-
-
-def _middle(worker: dict) -> float:
-    return worker["seconds"][len(worker["seconds"]) // 2]

@@ -22,13 +22,14 @@ def parsed():
 
 def test_every_benchmark_is_listed():
     folder = pathlib.Path(everything.__file__).parent
-    modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "all", "arms", "table"}
+    helpers = {"__init__", "all", "arms", "conditions", "options", "table"}
+    modules = {path.stem for path in folder.glob("*.py")} - helpers
     assert {benchmark.module for benchmark in everything.ALL.values()} == modules
     assert all(importlib.util.find_spec(f"benchmarks.{module}") for module in modules)
 
 
 def test_a_table_is_kept_in_markdown_and_with_its_numbers(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(table, "conditions", lambda: CONDITIONS)
+    monkeypatch.setattr(table, "conditions", lambda *given: CONDITIONS)
     table.publish("Title", ["what", "much"], [["a", "1"], ["bb", "22"]], str(tmp_path / "x.md"), ["a reason"],
                   numbers={"a": [0.5]})
     text, kept = (tmp_path / "x.md").read_text(), json.loads((tmp_path / "x.json").read_text())
@@ -37,20 +38,70 @@ def test_a_table_is_kept_in_markdown_and_with_its_numbers(tmp_path, monkeypatch,
     assert kept["conditions"] == CONDITIONS
 
 
-def test_what_fails_is_named_and_the_others_are_kept(tmp_path, monkeypatch, capsys):
-    broken = everything.Benchmark("no_such_module")
-    monkeypatch.setattr(everything, "ALL", {"good": everything.Benchmark("pipeline"), "bad": broken})
-    monkeypatch.setattr(everything, "_device", lambda: ("Some GPU 80GB", "gpu"))
-    real = everything.measure
-    monkeypatch.setattr(everything, "measure", lambda benchmark, platform: real(benchmark, platform)
-                        if benchmark is broken else {"markdown": "## Good\n", "numbers": {"rows": []}, "seconds": 1.0})
+TABLE = {"title": "Good", "head": ["what", "much"], "rows": [["a", "1"]], "notes": [], "conditions": CONDITIONS}
+
+
+@pytest.fixture
+def on_a_gpu(tmp_path, monkeypatch):
+    """`run(found, **flags)`: main, where each benchmark but those whose module is missing gives what `found` says."""
+    monkeypatch.setattr(everything, "ALL", {"good": everything.Benchmark("pipeline"),
+                                            "bad": everything.Benchmark("no_such_module")})
+    monkeypatch.setattr(everything, "device_elsewhere", lambda: ("Some GPU 80GB", "gpu"))
     monkeypatch.setattr(flags.FLAGS["out"], "value", str(tmp_path))
-    assert everything.main([]) == 1
+    real = everything.measure
+
+    def run(found, **given):
+        monkeypatch.setattr(everything, "measure", lambda benchmark, *rest: found if benchmark.module == "pipeline"
+                            else real(benchmark, *rest))
+        for name, value in ({"only": None, "quick": False} | given).items():
+            monkeypatch.setattr(flags.FLAGS[name], "value", value)
+        return everything.main([])
+
+    return run
+
+
+def good(cell):
+    return {"numbers": TABLE | {"rows": [["a", cell]]}, "seconds": 1.0, "measured": "2000-01-01"}
+
+
+def test_what_fails_is_named_and_the_others_are_kept(tmp_path, on_a_gpu, capsys):
+    assert on_a_gpu(good("1")) == 1
     assert "1 of 2 benchmarks; failed: bad" in capsys.readouterr().out
     text = (tmp_path / "some_gpu_80gb.md").read_text()
-    assert "## Good" in text and "Did not run" in text and "no_such_module" in text
+    assert "## Good" in text and "Failed when it was last run" in text and "no_such_module" in text
     kept = json.loads((tmp_path / "some_gpu_80gb.json").read_text())["benchmarks"]
-    assert set(kept) == {"good", "bad"} and kept["good"]["numbers"] == {"rows": []}
+    assert set(kept) == {"good", "bad"} and kept["good"]["numbers"]["rows"] == [["a", "1"]]
+
+
+def test_results_are_replaced_one_by_one_and_never_by_a_rehearsal_or_a_failure(tmp_path, on_a_gpu):
+    def rows():
+        return json.loads((tmp_path / "some_gpu_80gb.json").read_text())["benchmarks"]["good"]["numbers"]["rows"]
+
+    on_a_gpu(good("1"), only=["good"])
+    on_a_gpu(good("2"), only=["bad"])
+    on_a_gpu(good("3"), quick=True)
+    assert rows() == [["a", "1"]] and "Failed" in (tmp_path / "some_gpu_80gb.md").read_text()
+    assert "|    3 |" in (tmp_path / "some_gpu_80gb_quick.md").read_text()
+    on_a_gpu({"failure": "no memory"}, only=["good"])
+    assert rows() == [["a", "1"]] and "no memory" in (tmp_path / "some_gpu_80gb.md").read_text()
+    on_a_gpu(good("4"), only=["good"])
+    assert rows() == [["a", "4"]] and "no memory" not in (tmp_path / "some_gpu_80gb.md").read_text()
+
+
+def test_what_a_benchmark_draws_and_measured_before_it_failed_is_kept(tmp_path, monkeypatch):
+    (tmp_path / "fake").mkdir()
+    (tmp_path / "fake" / "benchmark.py").write_text(
+        "import json, pathlib, sys\nout = pathlib.Path(sys.argv[1].removeprefix('--out='))\n"
+        f"out.write_text('table'); out.with_suffix('.json').write_text(json.dumps({TABLE!r}))\n"
+        "out.with_suffix('.png').write_bytes(b'plot')\nsys.exit(1)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    real = everything.subprocess.Popen
+    monkeypatch.setattr(everything.subprocess, "Popen", lambda command, **given: real(
+        [command[0], "-m", "fake.benchmark", *command[3:]], **given))
+    found = everything.measure(everything.Benchmark("x"), "cpu", tmp_path / "results" / "cpu_x.png")
+    assert found["numbers"] == TABLE and "failure" in found and found["plot"] == "cpu_x.png"
+    assert (tmp_path / "results" / "cpu_x.png").read_bytes() == b"plot"
+    assert "![x](cpu_x.png)" in everything._part("x", found)
 
 
 def test_an_unknown_name_is_one_line(monkeypatch):

@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 
 from arch_zoo.files import read_json, write_json_atomic
+from arch_zoo.machine import peak_memory
 from arch_zoo.settings import override
 from arch_zoo.training.layout import RESULT_FILE
 from arch_zoo.training.metrics import read_metrics
@@ -174,20 +176,25 @@ def test_stopping_does_not_mind_a_process_that_is_gone(three, processes):
 
 def test_the_peak_of_memory_counts_anew():
     script = """
-import os, resource
-from arch_zoo.machine import forget_peak_memory
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-if os.fork():  # what is started, and not only forked, has the peak of who started it
-    os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
-small = peak()
+from arch_zoo.machine import forget_peak_memory, peak_memory
+small = peak_memory()
 taken = bytearray(b"x") * (200 << 20)
-large = peak()
+large = peak_memory()
 del taken
 forget_peak_memory()
-print(large - small > 150 << 10, peak() - small < 50 << 10)
+print(large - small > 150 << 20, peak_memory() - small < 50 << 20)
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
     assert ended.stdout.split() == ["True", "True"]
+
+
+def test_the_peak_of_devices_with_memory_of_their_own_counts_instead():
+    def device(platform, stats):
+        return types.SimpleNamespace(platform=platform, memory_stats=lambda: stats)
+
+    two = [device("gpu", {"peak_bytes_in_use": 3}), device("gpu", {"peak_bytes_in_use": 5})]
+    assert peak_memory(two) == 5
+    assert peak_memory([device("gpu", None), device("cpu", {"peak_bytes_in_use": 5})]) > 1 << 20
 
 
 # --- GPUs --------------------------------------------------------------------------------------------------------
