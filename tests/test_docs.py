@@ -34,7 +34,7 @@ SHORTER = {"experiments.train": ["--config.steps=2"],
 _SMALL = {"model.depth": 1, "batch_size": 4, "evaluate_batches": 1}
 SMALLER = {"experiments.train": ("config.", _SMALL), "experiments.study": ("config.base.", _SMALL),
            "experiments.sweep": ("config.", _SMALL), "benchmarks.mesh_memory": ("config.", {"model.depth": 1})}
-TIMED = ("experiments.sweep",)  # whose dry runs compile steps, and time them
+TIMED = ("experiments.sweep", "experiments.study")  # whose dry runs compile steps, and time them
 
 
 def blocks(page: str) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from experiments.ablations import sources
 from experiments.studies.config import Arm, Claim, PaperRow, PaperTable
 
 SCALES = ("bench", "gpu", "paper")
+_MADE_UP_WORDS = 400  # ids; the made-up pairs have too few words for two thousand
 
 
 def at(scale: str, **by_scale: Any) -> Any:
@@ -96,7 +97,8 @@ def pairs_run(scale: str, data: str | None, changes: dict[str, Any] | None = Non
                  model=ModelConfig(architecture="encoder_decoder", width=128, depth=2, heads=4, activation="relu",
                                    position="rotary", residual_dropout=0.1),
                  optimizer=OptimizerConfig(learning_rate=3e-3, warmup_steps=40),
-                 data=corpus.replace(length=128, tokenizer=TokenizerConfig(kind="bpe", vocab_size=2048, sentinels=1))),
+                 data=corpus.replace(length=128, tokenizer=TokenizerConfig(
+                     kind="bpe", vocab_size=_MADE_UP_WORDS if data is None else 2048, sentinels=1))),
              gpu=RunConfig(
                  steps=10_000, batch_size=64, dtype="bfloat16", objective="translation",
                  model=ModelConfig(architecture="encoder_decoder", width=256, depth=4, heads=4, activation="relu",
