@@ -49,6 +49,7 @@ def main(arguments: list[str]) -> int | None:
     """One row for each case and contender."""
     if BESIDE.value is not None and not (pathlib.Path(BESIDE.value) / "benchmarks/steps/ours.py").is_file():
         raise UserError(f"--beside={BESIDE.value}: no checkout of this project; benchmarks/steps/ours.py is not in it")
+    _keep_off_the_gpu()
     on_gpu = DEVICE.value == "gpu"
     dtype = DTYPE.value or ("bfloat16" if on_gpu else "float32")
     names = MODEL.value or (CASES if REHEARSE.value else ON_GPU if on_gpu else ON_CPU)
@@ -56,7 +57,6 @@ def main(arguments: list[str]) -> int | None:
     for name in configs:
         CASES[name].config(dtype, _sizes() | changes(CHANGE))  # a field that there is not is said at once
     device = _gpu() if on_gpu else "cpu"
-    _keep_off_the_gpu()
     found = {name: measure(name, config, dtype) for name, config in configs.items()}
     notes: list[str] = []
     rows = [row for name, case in found.items() for row in _rows(CASES[name], case, device, dtype, notes)]
