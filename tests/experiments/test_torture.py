@@ -81,10 +81,12 @@ class Hunt:
         return working
 
     def wait(self, seconds: float) -> None:
-        """Two runners are at work, and are looked at all the time."""
+        """Two runners are there, so long from when a cell is at work, and are looked at all the time."""
         self.runners = [runner for runner in self.runners if runner.poll() is None]
         while len(self.runners) < 2:
             self.runners.append(start(self.command))
+        while not self.look() and all(runner.poll() is None for runner in self.runners):
+            time.sleep(0.1)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.look()
@@ -103,7 +105,7 @@ class Hunt:
 
 
 @pytest.mark.slow
-def test_a_study_survives_kills_of_its_runners_and_cells(tmp_path):
+def test_a_study_survives_kills_of_its_runners_and_cells(tmp_path, request):
     corpus, config = write_corpus(tmp_path / "text.txt"), tmp_path / "tiny.py"
     cache = cache_directory(None) / "test_runs"
     config.write_text(CONFIG.format(base=CHANGES | {"data.corpus": str(corpus), "data.cache_dir": str(cache)}))
@@ -115,6 +117,7 @@ def test_a_study_survives_kills_of_its_runners_and_cells(tmp_path):
     calm, hunted = tmp_path / "calm", tmp_path / "hunted"
     assert finish(start(command(calm)), timeout=1800).returncode == 0
     rng, hunt = random.Random(0), Hunt(hunted, command(hunted))
+    request.addfinalizer(lambda: [runner.kill() for runner in hunt.runners])
     while hunt.killed.total() < KILLS and len(hunt.done) < len(results(calm)):
         hunt.wait(rng.uniform(0.5, 5))
         working = hunt.look()
