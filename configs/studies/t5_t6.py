@@ -9,6 +9,7 @@ Command: python -m experiments.reproduce --table=t5.t6 --scale=bench --data=FOLD
 Expected: docs/ablations/t5_t6.md
 """
 
+from experiments.ablations.protocol import NOT_INFORMATIVE
 from experiments.ablations.t5 import objectives_study
 from experiments.studies.config import StudyConfig
 
@@ -25,4 +26,5 @@ def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
         question="Is a tenth, a seventh, a quarter or a half of the tokens taken out?",
         rows=(
             ("A quarter prepares as well as 15 %", "GLUE 83.00 against 83.28", "25", "15", 0.05),
-            ("A half prepares worse than 15 %", "GLUE 81.27 against 83.28", "15", "50", "reverses at this scale")))
+            ("A half prepares worse than 15 %", "GLUE 81.27 against 83.28", "15", "50",
+             "holds" if scale == "paper" else NOT_INFORMATIVE)))
