@@ -5,12 +5,13 @@ import re
 import shlex
 from typing import Any
 
-from arch_zoo.files import write_bytes_atomic, write_text_atomic
+from arch_zoo.files import read_json, write_bytes_atomic, write_text_atomic
+from arch_zoo.training.layout import RESULT_FILE
 from arch_zoo.training.metrics import clock
 from experiments.report import config_tables, tables
 from experiments.report.content import gather
 from experiments.report.figures import draw_plots
-from experiments.report.findings import answer, find
+from experiments.report.findings import find
 from experiments.report.page import TEMPLATES
 from experiments.report.paper import paper_table
 from experiments.report.record import load_study
@@ -25,15 +26,19 @@ def write_page(workdir: pathlib.Path, folder: pathlib.Path, table: str) -> pathl
     study, name = content.findings.study, table.replace(".", "_", 1)
     if plots := draw_plots(content):
         write_bytes_atomic(folder / f"{name}.png", plots["metrics"]["png"])
-    seconds = sum(cell.result["seconds"] for cell in study.cells.values() if cell.done)
+    tuning = study.record.get("tuning")
+    trials = [workdir / tuning["cells"].format(arm=arm, rate=rate) / RESULT_FILE
+              for arm in study.names for rate in tuning["rates"]] if tuning else []
+    results = [cell.result for cell in study.cells.values() if cell.done] + \
+        [read_json(trial) for trial in trials if trial.is_file()]
     text = environment(_HERE, TEMPLATES, escape=False).get_template("page_in_docs.md.jinja").render(
         record={"question": "", "stand_in": "", **study.record, "command": _for_others(study.record["command"], name)},
-        study=study, answer=answer(content.findings),
-        problems=study.unfinished(), results=tables.results_table(content.findings), judged=content.findings.claims,
+        study=study, problems=study.unfinished(), results=tables.results_table(content.findings), judged=content.findings.claims,
         paper=[(column, paper_table(content.findings, column)) for column in content.paper
                if column.metric is not None],
-        claims=tables.claims_table(content.findings), ledger=config_tables.ledger_table(study),
-        wall=clock(seconds), reference=_about(study.record["configs"][study.reference]),
+        ledger=config_tables.ledger_table(study), wall=clock(sum(result["seconds"] for result in results)),
+        rates=config_tables.rates_in_words(study) if tuning else "",
+        reference=_about(study.record["configs"][study.reference]),
         plot=f"{name}.png" if plots else None)
     write_text_atomic(folder / f"{name}.md", text)
     return folder / f"{name}.md"
