@@ -33,7 +33,8 @@ def write_page(workdir: pathlib.Path, folder: pathlib.Path, table: str) -> pathl
         [read_json(trial) for trial in trials if trial.is_file()]
     text = environment(_HERE, TEMPLATES, escape=False).get_template("page_in_docs.md.jinja").render(
         record={"question": "", "stand_in": "", **study.record, "command": _for_others(study.record["command"], name)},
-        study=study, problems=study.unfinished(), results=tables.results_table(content.findings), judged=content.findings.claims,
+        study=study, problems=study.unfinished(), results=tables.results_table(content.findings),
+        judged=content.findings.claims,
         paper=[(column, paper_table(content.findings, column)) for column in content.paper
                if column.metric is not None],
         ledger=config_tables.ledger_table(study), wall=clock(sum(result["seconds"] for result in results)),

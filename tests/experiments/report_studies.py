@@ -81,6 +81,7 @@ def _cell(directory: pathlib.Path, values: dict[str, float], config: dict[str, A
     write_text_atomic(directory / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     write_json_atomic(directory / "config.json", config)
     write_json_atomic(directory / "result.json", {
-        "steps": 100, "tokens": 200_000, "loss_tokens": 200_000.0, "train_seconds": 30.0, "compile_seconds": 4.0,
+        "steps": 100, "tokens": 200_000, "loss_tokens": 200_000.0, "seconds": 60.0, "train_seconds": 30.0,
+        "compile_seconds": 4.0,
         "peak_memory_bytes": 1 << 28, "metrics": {key: {"value": value, "count": 200} for key, value in values.items()},
         "samples": []})
