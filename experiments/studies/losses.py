@@ -37,7 +37,7 @@ class Loss:
             return [{"key": self.name, "title": f"Loss of {name}", "about": about, **kind}]
         found = [{"key": f"{self.name}_at_{length}", "title": f"Loss of {name} at {length}",
                   "about": f"{about}, in windows of {length} tokens", **kind} for length in self.lengths]
-        first, *_, last = self.lengths
+        first, last = self.lengths[0], self.lengths[-1]
         if first == last:
             return found
         return [*found, {"key": f"{self.name}_growth", "title": f"Growth of the loss of {name}",

@@ -112,6 +112,8 @@ def test_losses_are_named_by_objective_and_length():
     two = losses(EvaluationConfig(losses=("masked_lm", "causal_lm")))
     assert [metric["key"] for loss in two.values() for metric in loss.describe()] == list(two) == \
         ["loss/masked_lm", "loss/causal_lm"]
+    one, = losses(EvaluationConfig(losses=("causal_lm",), loss_lengths=(16,))).values()
+    assert [metric["key"] for metric in one.describe()] == ["loss/causal_lm_at_16"]  # nothing can grow
     at, = losses(EvaluationConfig(losses=("causal_lm",), loss_lengths=(16, 32))).values()
     assert [metric["key"] for metric in at.describe()] == \
         ["loss/causal_lm_at_16", "loss/causal_lm_at_32", "loss/causal_lm_growth"]
