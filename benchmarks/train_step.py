@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int | None:
     """One row for each case and contender."""
     if BESIDE.value is not None and not (pathlib.Path(BESIDE.value) / "benchmarks/steps/ours.py").is_file():
         raise UserError(f"--beside={BESIDE.value}: no checkout of this project; benchmarks/steps/ours.py is not in it")
-    _keep_off_the_gpu()
+    program.leave_devices_to_others()
     on_gpu = DEVICE.value == "gpu"
     dtype = DTYPE.value or ("bfloat16" if on_gpu else "float32")
     names = MODEL.value or (CASES if REHEARSE.value else ON_GPU if on_gpu else ON_CPU)
@@ -75,13 +75,6 @@ def _gpu() -> str:
         return device_elsewhere("cuda")[0]
     except UserError as error:
         raise UserError(f"--device=gpu: {error}; a JAX for CUDA and a GPU are needed, or --device=cpu") from None
-
-
-def _keep_off_the_gpu() -> None:
-    """This process makes shapes and weights only; what it held of a GPU would be missing to those it measures."""
-    import jax
-
-    jax.config.update("jax_platforms", "cpu")
 
 
 def _sizes() -> dict[str, object]:

@@ -129,6 +129,15 @@ def _name() -> str:
     return path.parent.name if path.stem == "__main__" else path.stem
 
 
+def leave_devices_to_others() -> None:
+    """For a process that plans and waits: a GPU that it took, with most of its memory, would be missing to those that
+    compute.
+    """
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+
+
 def use_compilation_cache(cache_dir: str | None) -> None:
     """Keep compiled programs on disk, so that a second start of the same run compiles nothing.
 

@@ -1,13 +1,13 @@
 """A short page about a finished ablation, for a repository: the answer beside the paper's, and the command."""
 
 import pathlib
-import re
 import shlex
 from typing import Any
 
 from arch_zoo.files import read_json, write_bytes_atomic, write_text_atomic
 from arch_zoo.training.layout import RESULT_FILE
 from arch_zoo.training.metrics import clock
+from experiments.ablations.sources import called
 from experiments.report import config_tables, tables
 from experiments.report.content import gather
 from experiments.report.figures import draw_plots
@@ -46,12 +46,12 @@ def write_page(workdir: pathlib.Path, folder: pathlib.Path, table: str) -> pathl
 
 
 def _about(config: dict[str, Any]) -> str:
-    """A run in a few words; of files only their names, which say nothing of a machine."""
+    """A run in a few words."""
     model, data = config["model"], config["data"]
-    corpora = [re.sub(r"(^|[:,])[~./][^,]*/", r"\1", corpus) for corpus in (data["corpus"], *data["mixed_with"])]
     return (f"{model['architecture']['name'].replace('_', '-')}, width {model['width']}, depth {model['depth']}, "
             f"{model['heads']} heads; {config['steps']:,} steps of {config['batch_size']} × {data['length']} tokens, "
-            f"learning rate {config['optimizer']['learning_rate']:g}, from {', '.join(corpora)}")
+            f"learning rate {config['optimizer']['learning_rate']:g}, "
+            f"from {called(data['corpus'], data['mixed_with'])}")
 
 
 def _for_others(command: str, name: str) -> str:

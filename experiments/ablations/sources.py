@@ -3,6 +3,8 @@ protocol has. A source is a pair: (where text comes from, what it is called in t
 """
 
 import pathlib
+import re
+from collections.abc import Sequence
 
 from arch_zoo.config import DataConfig
 from arch_zoo.errors import UserError
@@ -81,13 +83,13 @@ def stand_in(study: StudyConfig, defined: StudyConfig) -> str:
     what was given instead, if anything was; the labelled sentences by what is measured.
     """
     was, reads = ((one.base.data.corpus, one.base.data.mixed_with) for one in (defined, study))
-    of_text = study.stand_in if was == reads else notice(_called(study.base.data), "the protocol's text")
+    of_text = study.stand_in if was == reads else notice(called(*reads), "the protocol's text")
     docstrings = "classification" in study.metrics
     of_labels = notice("docstrings of Python, classified by package,", "SST-2") if docstrings else ""
     return "; ".join(filter(None, (of_text, of_labels)))
 
 
-def _called(data: DataConfig) -> str:
-    """What a text is that was not asked for by --data, without the folders of this machine."""
-    parts = [part for corpus in (data.corpus, *data.mixed_with) for part in corpus.removeprefix("parallel:").split(",")]
-    return ", ".join(part if ":" in part else pathlib.Path(part).name for part in parts)
+def called(corpus: str, mixed_with: Sequence[str]) -> str:
+    """What data.corpus and data.mixed_with name, without the folders of this machine."""
+    parts = [part for one in (corpus, *mixed_with) for part in one.removeprefix("parallel:").split(",")]
+    return ", ".join(re.sub(r":[~./].*/", ":", part) if ":" in part else pathlib.Path(part).name for part in parts)

@@ -87,14 +87,6 @@ def run_study(study: StudyConfig, running: Running) -> int | None:
     return program.FAILED if failed else None
 
 
-def _leave_devices_to_cells() -> None:
-    """A GPU that the process which plans and waits had taken, with most of its memory, would be missing to the cells.
-    """
-    import jax
-
-    jax.config.update("jax_platforms", "cpu")
-
-
 def dry_run(study: StudyConfig, running: Running, data_of: Callable[[RunConfig], Any] | None = None) -> None:
     """Print what would run, its ledger and an estimate of its time; of the study's own data, or of other `data_of`."""
     restart_in_fast_environment()
@@ -125,7 +117,7 @@ def _planned_cells(study: StudyConfig, workdir: pathlib.Path, data_of) -> list:
     from experiments.studies.metrics import describe, optimum
     from experiments.studies.plan import ledger_text, make_plan, study_record
 
-    _leave_devices_to_cells()
+    program.leave_devices_to_others()
     with claim(workdir, study, patience=_PATIENCE):
         if not (workdir / STUDY_FILE).exists():
             plan = make_plan(study, data_of)

@@ -4,6 +4,7 @@ from arch_zoo.config import RunConfig
 from arch_zoo.files import write_json_atomic
 from arch_zoo.settings import override, to_dict
 from experiments.ablations.page import write_page
+from experiments.ablations.sources import called
 from tests.experiments.report_studies import make, product
 
 ARMS = product(model__position=["rotary", "alibi"])
@@ -28,6 +29,14 @@ def test_it_has_the_verdicts_and_nothing_of_the_machine_on_which_it_ran(tmp_path
     assert "1,200 steps of 32 × 128 tokens" in page and "from brown.txt." in page and "each on 1 core." in page
     assert "**Not the protocol's data:** brown.txt in place of WikiText-2." in page
     assert "/home" not in page and (tmp_path / "pages" / "mine_t1.png").is_file()
+
+
+def test_corpora_are_named_without_their_folders():
+    named = {("/a/b/brown.txt", "books/mine.txt"): "brown.txt, mine.txt", ("tokens:/home/me/store",): "tokens:store",
+             ("parallel:/a/train_*.en,/a/train_*.de",): "train_*.en, train_*.de",
+             ("parallel:tfds:wmt14_translate/de-en",): "tfds:wmt14_translate/de-en", ("python_docs",): "python_docs"}
+    for (corpus, *others), name in named.items():
+        assert called(corpus, others) == name
 
 
 def test_rates_on_trial_are_counted_and_said(tmp_path):
