@@ -17,7 +17,8 @@ def profiles_figure(study: Study) -> Any | None:
         for slug, values in lines.items():
             panel.plot(range(1, len(values) + 1), values, "o-", ms=3, lw=1.2, color=colours(study)[slug],
                        label=wrapped(study.names[slug], 44))
-        panel.set(title=metric.title, xlabel="block, from the input", ylabel=metric.unit, yscale="log")
+        quantity = metric.title.partition(",")[0]  # what follows says which block the metric itself is of
+        panel.set(title=f"{quantity}, block by block", xlabel="block, from the input", ylabel=metric.unit, yscale="log")
         panel.locator_params(axis="x", integer=True)
         panel.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
