@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 QUIETLY := --quiet --disable-pip-version-check --constraint constraints.txt
 
-# Tests of Slurm mostly wait: one worker more than there are processors.
-SLOWLY := -n $(shell $(PYTHON) -c 'import os; print(min(8, os.cpu_count() + 1))') --dist loadgroup
+# Tests that start programs wait for them, and those of Slurm for Slurm: one worker more than there are processors.
+WORKERS := -n $(shell $(PYTHON) -c 'import os; print(min(8, os.cpu_count() + 1))')
 
 .PHONY: compare test test-slow parity parity-and-slow lint install-all clean
 
@@ -12,19 +12,19 @@ compare: .venv/installed
 	$(BIN)/python -m experiments.study --config=configs/studies/families.py --workdir=runs/families
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope
+	$(BIN)/python -m pytest $(WORKERS) --dist loadscope
 
 test-slow: .venv/installed-test
-	$(BIN)/python -m pytest $(SLOWLY) -m slow
+	$(BIN)/python -m pytest $(WORKERS) --dist loadgroup -m slow
 
 # Ours against transformers on torch, and against the lm-evaluation-harness, all of which this installs. A CPU build of
 # torch is enough.
 parity: .venv/installed-parity
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadscope -m parity
+	$(BIN)/python -m pytest $(WORKERS) --dist loadscope -m parity
 
 # Both at once, for CI.
 parity-and-slow: .venv/installed-parity
-	$(BIN)/python -m pytest $(SLOWLY) -m 'parity or slow'
+	$(BIN)/python -m pytest $(WORKERS) --dist loadgroup -m 'parity or slow'
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -197,8 +197,9 @@ class RunConfig(Settings):
     accumulate: int = setting(1, "gradient accumulation: parts into which a batch is cut", low=1)
     parallel: Literal["jit", "pmap"] = setting("jit", "how the step is spread over devices")
     devices: int | None = setting(None, "devices to use; none: all of them", low=1)
-    vectorize: tuple[Literal["seeds", "learning_rate"], ...] = setting(
-        (), "runs that differ in these are trained as one program; empty: each by itself")
+    vectorize: tuple[Literal["seeds", "learning_rate", "nothing"], ...] = setting(
+        (), "runs that differ in these are trained as one program; empty: each by itself, but in studies on a GPU or "
+            "TPU those that differ in either; nothing: there, too, each by itself")
     mesh: MeshConfig = setting(MeshConfig, "devices along each axis, as data:2,fsdp:4")
     start_from: str | None = setting(None, "directory of a run with whose parameters training begins; none: random")
     dtype: Literal["float32", "bfloat16"] = setting("float32", "type of activations; parameters stay float32")
@@ -229,6 +230,8 @@ class RunConfig(Settings):
                                               f"position scheme without a table")
         if self.batch_size % self.accumulate:
             raise FieldError("batch_size", f"{self.batch_size} is not divisible by accumulate={self.accumulate}")
+        if "nothing" in self.vectorize and len(self.vectorize) > 1:
+            raise FieldError("vectorize", "nothing and something at once; give one of them")
         if self.parallel == "pmap" and self.mesh.cuts_parameters:
             raise FieldError("mesh", f"{self.mesh} cuts parameters, and parallel=pmap keeps them whole on each device; "
                                      f"use parallel=jit")

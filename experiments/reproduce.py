@@ -34,6 +34,8 @@ def main(asked: running.Asked, arguments: list[str]) -> int | None:
     if study is None:
         print(listing.table(catalogue.ablations().values()))
         return None
+    if running.DRY_RUN.value and PAGE.value is not None:
+        raise UserError("--page is about what was found, and --dry_run runs nothing; give one of them")
     if running.DRY_RUN.value:  # sizes are enough, but to match what is measured
         return running.dry_run(study, asked.running, None if study.match == "seconds" else listing.nominal_data)
     code = running.run_study(study, asked.running)

@@ -29,6 +29,8 @@ def main(config: RunConfig, arguments: list[str]) -> int | None:
     for name, flag in (("seeds", SEEDS), ("learning_rate", RATES)):
         if (name in config.vectorize) != (flag.value is not None):
             raise UserError(f"--config.vectorize={name} and --{flag.name} belong together: give both or neither")
+    if RATES.value == []:
+        raise UserError("--learning_rates= names none; expected for instance --learning_rates=1e-3,3e-3")
     if PLAN.value:
         return _plan(config)
     if WORKDIR.value is None:
@@ -41,7 +43,7 @@ def main(config: RunConfig, arguments: list[str]) -> int | None:
     from experiments.studies.plan import record_of_run
 
     workdir, held = pathlib.Path(WORKDIR.value), contextlib.ExitStack()
-    if config.vectorize:
+    if SEEDS.value is not None or RATES.value is not None:
         from experiments.studies.together import train_group
 
         processes.require_one("vectorize")

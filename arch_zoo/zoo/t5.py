@@ -10,7 +10,7 @@ _SWITCHES = {"architecture": "encoder_decoder", "position": "t5_bias", "position
              "vocab_size": 32_128}
 _BASE = {"depth": 12, "width": 768, "heads": 12, "head_dim": 64, "mlp_dim": 3072}
 _SENTINELS = {"data.tokenizer.sentinels": 100}
-# 568 tokens of text become 512 in the encoder and 114 in the decoder.
+# 568 tokens of text become 512 in the encoder and 114 in the decoder; here one fewer in the encoder.
 _RECIPE = Recipe(length=512, window=568, objective={"rate": 0.15, "mean_span": 3.0}, optimizer={
     "kind": "adafactor", "learning_rate": 0.01, "schedule": "inverse_square_root", "warmup_steps": 10_000},
     remark="the rate is constant for the first 10,000 steps, where ours rises to it")

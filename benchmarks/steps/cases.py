@@ -79,7 +79,7 @@ CASES = {
     "gpt2_medium": Case("GPT-2 350M", "gpt2_medium", {"batch_size": 16, "data.length": 1024}, _200K),
     "bert_base": Case("BERT base", "bert_base", {"objective": "masked_lm", "batch_size": 64, "data.length": 512},
                       _200K),
-    # 569 tokens are a source of 512 and a target of 114; an odd source would be no length for cuDNN's attention.
+    # 569 tokens are a source of 512 and a target of 114.
     "t5_base": Case("T5 base", "t5_base", {"objective": "span_corruption", "batch_size": 64, "data.length": 569},
                     _200K),
 }

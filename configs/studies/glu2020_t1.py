@@ -21,7 +21,7 @@ def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
     base, stand_in = t5_run(scale, data, changes={
         "model.mlp_bias": False,
         **at(scale, bench={"model.mlp_dim": 384, "steps": 400}, gpu={"model.mlp_dim": 1536},
-             # without dropout; 568 tokens of text become the paper's 512 to read and 114 to write
+             # without dropout; 568 tokens of text become 511 to read, where the paper's are 512, and 114 to write
              paper={f"model.{part}_dropout": 0.0 for part in ("embedding", "attention", "mlp", "residual")}
              | {"steps": 65_536, "data.length": 568})})
     narrow = base.model.mlp_dim * 2 // 3  # three matrices of this size have as many parameters as two of the other
@@ -30,12 +30,14 @@ def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
              for name, kind in GATED.items()]
     metric, source = f"loss/{base.objective.name}", "Shazeer 2020, Table 1"
     rate = base.optimizer.learning_rate
+    rates = at(scale, bench=(rate / 2, rate, rate * 2), gpu=(rate / 2, rate, rate * 2), paper=())
+    tuned = ", each at the best of three learning rates" if rates else ""
     return StudyConfig(
         title=f"GLU variants, at {scale} scale",
-        question="With as many parameters and steps, each at the best of three learning rates: which feed-forward?",
+        question=f"With as many parameters and steps{tuned}: which feed-forward?",
         base=base, arms=tuple(arms), varies=("model.activation", "model.gated", "model.mlp_dim"), reference="relu",
         match="steps", metrics=(), losses=(base.objective,), scale=scale, stand_in=stand_in,
-        tuning=Tuning(rates=(rate / 2, rate, rate * 2) if scale != "paper" else ()),
+        tuning=Tuning(rates=rates),
         claims=claims(source, metric,
                       ("A gated GELU beats GELU", "1.942 against 1.983 (0.005) after 65,536 steps", "geglu", "gelu"),
                       ("A gated Swish beats Swish", "1.944 against 1.994 (0.003)", "swiglu", "swish"),

@@ -10,7 +10,7 @@ from arch_zoo.errors import UserError
 from arch_zoo.registry import did_you_mean
 from arch_zoo.settings import override
 from experiments.ablations import sources
-from experiments.ablations.protocol import SCALES
+from experiments.ablations.protocol import SCALES, changed_base
 from experiments.program import in_file
 from experiments.studies.config import StudyConfig
 
@@ -27,13 +27,18 @@ class Ablation:
 
     @property
     def about(self) -> str:
-        return self.module.__doc__.splitlines()[0]
+        return (self.module.__doc__ or "").partition("\n")[0]
 
     def study(self, scale: str, data: str | None, changes: dict[str, Any] | None = None) -> StudyConfig:
         """The study at a scale, with changes. UserError where it has no such scale, or its data is not there."""
+        changes = changes or {}
+        of_base = {path.removeprefix("base."): value for path, value in changes.items() if path.startswith("base.")}
         with in_file(self.path, self.table):
             defined = self.module.get_config(scale, data)
-        study = override(defined, changes or {})
+        override(defined, changes)  # a field that there is not is named as it was given
+        with in_file(self.path, self.table), changed_base(of_base):
+            study = self.module.get_config(scale, data)
+        study = override(study, {path: value for path, value in changes.items() if not path.startswith("base.")})
         return study.replace(stand_in=sources.stand_in(study, defined))
 
 
@@ -45,7 +50,8 @@ def ablations() -> dict[str, Ablation]:
         module = importlib.util.module_from_spec(specification)
         with in_file(path):
             specification.loader.exec_module(module)
-        if list(inspect.signature(module.get_config).parameters) == ["scale", "data"]:
+        get_config = getattr(module, "get_config", None)  # a file may only help others
+        if get_config is not None and list(inspect.signature(get_config).parameters) == ["scale", "data"]:
             table = path.stem.replace("_", ".", 1)
             found[table] = Ablation(table, path, module)
     return found

@@ -24,8 +24,8 @@ def write_page(workdir: pathlib.Path, folder: pathlib.Path, table: str) -> pathl
     """TABLE.md and TABLE.png in `folder`, from the directory of a study; returns the page."""
     content = gather(find(load_study(workdir)))
     study, name = content.findings.study, table.replace(".", "_", 1)
-    if plots := draw_plots(content):
-        write_bytes_atomic(folder / f"{name}.png", plots["metrics"]["png"])
+    if plot := draw_plots(content).get("metrics"):  # there is none of a study without a value
+        write_bytes_atomic(folder / f"{name}.png", plot["png"])
     tuning = study.record.get("tuning")
     trials = [workdir / tuning["cells"].format(arm=arm, rate=rate) / RESULT_FILE
               for arm in study.names for rate in tuning["rates"]] if tuning else []
@@ -37,10 +37,10 @@ def write_page(workdir: pathlib.Path, folder: pathlib.Path, table: str) -> pathl
         judged=content.findings.claims,
         paper=[(column, paper_table(content.findings, column)) for column in content.paper
                if column.metric is not None],
-        ledger=config_tables.ledger_table(study), wall=clock(sum(result["seconds"] for result in results)),
+        ledger=config_tables.ledger_table(study), wall=clock(sum(result.get("seconds", 0.0) for result in results)),
         rates=config_tables.rates_in_words(study) if tuning else "",
         reference=_about(study.record["configs"][study.reference]),
-        plot=f"{name}.png" if plots else None)
+        plot=f"{name}.png" if plot else None)
     write_text_atomic(folder / f"{name}.md", text)
     return folder / f"{name}.md"
 
@@ -56,10 +56,16 @@ def _about(config: dict[str, Any]) -> str:
 
 def _for_others(command: str, name: str) -> str:
     """The command without the folders of the machine on which it ran."""
-    places = {"data": "FOLDER", "workdir": f"runs/{name}", "page": "docs/ablations"}
+    places = {"--data": _data_for_others, "--workdir": lambda _: f"runs/{name}", "--page": lambda _: "docs/ablations"}
+    words, found = iter(shlex.split(command)), []
+    for word in words:
+        flag, equals, value = word.partition("=")
+        found.append(f"{flag}={places[flag](value if equals else next(words))}" if flag in places else word)
+    return shlex.join(found)
 
-    def generic(word: str) -> str:
-        flag = word.removeprefix("--").partition("=")[0]
-        return f"--{flag}={places[flag]}" if word.startswith("--") and flag in places else word
 
-    return shlex.join(map(generic, shlex.split(command)))
+def _data_for_others(data: str) -> str:
+    """A dataset of TFDS as it is, files by their names, and any folder as FOLDER."""
+    if data.startswith("tfds:"):
+        return data
+    return ",".join(pathlib.Path(part).name if pathlib.Path(part).suffix else "FOLDER" for part in data.split(","))

@@ -3,6 +3,9 @@
 bench  minutes on two cores            gpu  half an hour on one GPU            paper  the paper's own sizes
 """
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
 from typing import Any
 
 from arch_zoo.config import DataConfig, EvaluationConfig, ModelConfig, OptimizerConfig, RunConfig, TokenizerConfig
@@ -15,6 +18,19 @@ from experiments.studies.config import Arm, Claim, PaperRow, PaperTable
 
 SCALES = ("bench", "gpu", "paper")
 _MADE_UP_WORDS = 400  # ids; the made-up pairs have too few words for two thousand
+_ASKED: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("asked", default=None)
+
+
+@contextlib.contextmanager
+def changed_base(changes: dict[str, Any]) -> Iterator[None]:
+    """While definitions are read: a person's own changes of the base, {path: value}, which its arms are then made from:
+    a quarter of the steps is one of those that were asked for.
+    """
+    token = _ASKED.set(changes)
+    try:
+        yield
+    finally:
+        _ASKED.reset(token)
 
 
 def at(scale: str, **by_scale: Any) -> Any:
@@ -59,11 +75,14 @@ def text_run(scale: str, data: str | None, words: str = "", changes: dict[str, A
 
 
 def _published(row: str | None, run: RunConfig) -> RunConfig:
-    """With what was published of a row of the zoo; the rest stays."""
+    """With what was published of a row of the zoo; the rest stays, and so does an objective that reads pairs, for
+    which the zoo has the nearest one that reads text.
+    """
     if row is None:
         return run
     model = ZOO.get(row)
-    return override(run, {"model": model.model().replace(scan=run.model.scan), "objective": model.trains,
+    objective = run.objective if run.objective.reads_pairs else model.trains
+    return override(run, {"model": model.model().replace(scan=run.model.scan), "objective": objective,
                           "data.tokenizer.vocab_size": model.switches["vocab_size"]}
                     | model.recipe.changes() | dict(model.system.also))
 
@@ -105,24 +124,22 @@ def pairs_run(scale: str, data: str | None, changes: dict[str, Any] | None = Non
                                    position="rotary", residual_dropout=0.2, scan=True),
                  optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=400),
                  data=corpus.replace(length=256, tokenizer=TokenizerConfig(kind="bpe", vocab_size=8192, sentinels=1))),
-             paper=RunConfig(
-                 steps=100_000, batch_size=98, dtype="bfloat16", objective="translation",
-                 model=ModelConfig(architecture="encoder_decoder", width=512, depth=6, heads=8, mlp_dim=2048,
-                                   activation="relu", position="sinusoidal", placement="post", scale_embeddings=True,
-                                   embedding_dropout=0.1, residual_dropout=0.1, scan=True),
-                 optimizer=OptimizerConfig(learning_rate=7e-4, schedule="inverse_square_root", warmup_steps=4000,
-                                           b2=0.98, epsilon=1e-9, weight_decay=0.0),
+             paper=_published("transformer_base", RunConfig(
+                 batch_size=98, dtype="bfloat16", objective="translation",
+                 model=ModelConfig(architecture="encoder_decoder", scan=True),
                  data=corpus.replace(length=256, tokenizer=TokenizerConfig(kind="bpe", vocab_size=37_000,
-                                                                           sentinels=1))))
+                                                                           sentinels=1)))))
     return _finished(run, changes), stand_in
 
 
 def _finished(run: RunConfig, changes: dict[str, Any] | None) -> RunConfig:
-    """With the changes of a definition; it logs, evaluates and saves a few times whatever its length."""
-    run = override(run, changes or {})
+    """With the changes of a definition, and a person's; it logs, evaluates and saves a few times whatever its length.
+    """
+    asked = _ASKED.get() or {}
+    run = override(run, (changes or {}) | asked)
     quarter = max(1, run.steps // 4)
-    return run.replace(log_every=max(1, run.steps // 40), evaluate_every=quarter,
-                       checkpoint_every=min(2 * quarter, 5000), evaluate_batches=8)
+    return override(run.replace(log_every=max(1, run.steps // 40), evaluate_every=quarter,
+                                checkpoint_every=min(2 * quarter, 5000), evaluate_batches=8), asked)
 
 
 def classifying(data: str | None, learning: dict[str, Any], scale: str = "bench") -> tuple[dict[str, Any], str, str]:

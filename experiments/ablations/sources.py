@@ -29,9 +29,9 @@ def text(data: str | None, otherwise: Source, words: str) -> Source:
     root = _folder(data, "text")
     found = [path for name in ((words,) if words else _TEXTS) if (path := root / f"{name}.txt").is_file()]
     if not found:
-        raise UserError(f"--data={data}: has none of {', '.join(f'{name}.txt' for name in _TEXTS)}, neither itself nor "
-                        f"in text/; give FILE.txt or tfds:NAME for another text, or leave --data out for the built-in "
-                        f"corpus")
+        wanted = f"no {words}.txt" if words else f"none of {', '.join(f'{name}.txt' for name in _TEXTS)}"
+        raise UserError(f"--data={data}: has {wanted}, neither itself nor in text/; give FILE.txt or tfds:NAME for "
+                        f"another text, or leave --data out for the built-in corpus")
     first, *others = map(str, found)
     return DataConfig(corpus=first, mixed_with=tuple(others)), ", ".join(path.name for path in found)
 
@@ -83,7 +83,8 @@ def stand_in(study: StudyConfig, defined: StudyConfig) -> str:
     what was given instead, if anything was; the labelled sentences by what is measured.
     """
     was, reads = ((one.base.data.corpus, one.base.data.mixed_with) for one in (defined, study))
-    of_text = study.stand_in if was == reads else notice(called(*reads), "the protocol's text")
+    as_said = was == reads or study.stand_in != defined.stand_in
+    of_text = study.stand_in if as_said else notice(called(*reads), "the protocol's text")
     docstrings = "classification" in study.metrics
     of_labels = notice("docstrings of Python, classified by package,", "SST-2") if docstrings else ""
     return "; ".join(filter(None, (of_text, of_labels)))

@@ -54,6 +54,7 @@ class ForkServer:
         while True:
             for answer in self._answers(wait=True):
                 if "code" not in answer:
+                    self._codes.pop(answer["pid"], None)  # of an earlier process that had this number
                     return answer["pid"]
 
     def exit_code(self, pid: int) -> int | None:

@@ -72,9 +72,7 @@ class Processes:
         """The share whose process has taken the cell; None where no process waits that should."""
         for share in self._free:
             if share.worker is not None and share.worker.hand(cell, lock):
-                self._free.remove(share)
-                self._busy.append(share)
-                return share
+                return self._occupied(share)
         return None
 
     def _begin(self, cell: pathlib.Path, lock: int) -> Share:
@@ -83,6 +81,9 @@ class Processes:
         if share.worker is not None:
             share.worker.end()
         share.worker = Worker(self._server, share.environment, cell, lock)
+        return self._occupied(share)
+
+    def _occupied(self, share: Share) -> Share:
         self._free.remove(share)
         self._busy.append(share)
         return share

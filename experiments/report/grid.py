@@ -44,9 +44,6 @@ class Design:
     def shape(self) -> tuple[int, ...]:
         return tuple(len(factor.levels) for factor in self.factors)
 
-    def by_place(self) -> dict[tuple[int, ...], str]:
-        return {self.place(slug): slug for slug in self.arms}
-
 
 def design(study: Study) -> Design:
     """The factors: paths that arms override below what is declared to vary, with the base's value elsewhere."""

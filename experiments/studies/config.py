@@ -120,8 +120,23 @@ class StudyConfig(EvaluationConfig):
             configs = self.arm_configs()
             refuse_undeclared({slug: configs[slug] for slug in self.compared}, self.varies)
             refuse_undeclared({slug: self.evaluation_of(slug) for slug in self.compared}, self.varies, "evaluation.")
+            self._check_losses(configs)
         if len(set(self.tuning.rates)) < len(self.tuning.rates):
             raise FieldError("tuning.rates", "the same learning rate twice")
+
+    def _check_losses(self, configs: dict[str, RunConfig]) -> None:
+        """Each is of one objective, and can be measured at every length before anything is trained for it."""
+        names = [loss.name for loss in self.losses]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise FieldError("losses", f"{twice} twice: an objective has one loss")
+        for slug in self.compared:
+            for loss in self.losses:
+                for length in self.loss_lengths if loss.name == configs[slug].objective.name else ():
+                    try:
+                        override(configs[slug], {"objective": loss, "data.length": length})
+                    except UserError as error:
+                        raise FieldError("loss_lengths",
+                                         f"arm {slug} cannot be measured at {length}: {error}") from None
 
     def _check_beginnings(self) -> None:
         """Arms that start from others: known, without a circle, and none that only prepares is compared."""

@@ -1,4 +1,4 @@
-"""Names of the files in the directory of a study and of its cells; a run's own are in arch_zoo.training.workdir."""
+"""Names of the files in the directory of a study and of its cells; a run's own are in arch_zoo.training.layout."""
 
 STUDY_FILE = "study.json"    # what was planned
 CELL_FILE = "cell.json"      # what a cell is to run

@@ -13,7 +13,7 @@ from arch_zoo.errors import UserError
 from arch_zoo.training.timing import time_steps_apart
 from experiments.studies.config import Arm, StudyConfig, refuse_undeclared
 
-_TOLERANCE = {"tokens": 0.01, "steps": 0.0, "flops": 0.02, "params": 0.05, "seconds": 0.05}
+_TOLERANCE = {"tokens": 0.01, "steps": 0.0, "flops": 0.02, "params": 0.05}
 _ADDED_UP = ("flops", "tokens", "loss_tokens", "steps")  # of a ledger, over the arms that an arm starts from
 
 DataOf = Callable[[RunConfig], Data]  # the prepared data of an arm
@@ -78,12 +78,12 @@ def _solve_steps(study: StudyConfig, configs: dict[str, RunConfig], data_of: Dat
     reference = study.reference_arm
     wanted = spent_before(reference) + configs[reference].steps * price[reference]
     for slug in sorted(study.compared, key=lambda slug: len(study.line_of(slug))):
-        left = wanted - spent_before(slug)
-        if left <= 0:
+        left, line = wanted - spent_before(slug), study.line_of(slug)
+        if left <= 0 and line:
             raise UserError(f"arm {slug}: nothing is left for it: what it starts from has used up the {study.match} "
-                            f"that {reference} has; give {study.line_of(slug)[-1]} fewer steps, mark it as "
+                            f"that {reference} has; give {line[-1]} fewer steps, mark it as "
                             f"preparation, or set count_preparation=False")
-        solved[slug] = configs[slug].replace(steps=max(1, round(left / price[slug])))
+        solved[slug] = configs[slug].replace(steps=max(1, round(left / price[slug])) if wanted else 0)
     return solved
 
 

@@ -76,6 +76,8 @@ def run_study(study: StudyConfig, running: Running) -> int | None:
         return dry_run(study, running)
     if WORKDIR.value is None:
         raise UserError("--workdir=DIR is required: the directory of the study")
+    if study.match == "seconds":  # steps are timed as cells will make them
+        restart_in_fast_environment()
     workdir = pathlib.Path(WORKDIR.value)
     with running.engine.crew() as crew:  # what it lacks is said before anything runs, and it gets ready meanwhile
         cells = _planned_cells(study, workdir, prepare_data_of(study))

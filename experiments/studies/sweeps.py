@@ -6,7 +6,6 @@ and for a field of several values `[0,128]`.
 """
 
 import itertools
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -33,6 +32,9 @@ class Hyper:
     @staticmethod
     def sweep(path: str, values: Sequence[Any]) -> list[Combination]:
         """One combination for each value of a field."""
+        if not isinstance(path, str):
+            raise UserError(f"sweep({path!r}, …) needs the path of one field; zipit([sweep(…), sweep(…)]) changes "
+                            f"several together")
         if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
             raise UserError(f"sweep({path!r}, …) needs a list of values, got {values!r}")
         values = list(values)
@@ -75,7 +77,8 @@ def _checked_parts(name: str, parts: Any) -> list[list[Combination]]:
 
 def checked_combinations(found: Any, what: str) -> list[Combination]:
     """`found` if it is a list of combinations, and UserError otherwise; `what` says what should have been one."""
-    if not isinstance(found, list | tuple) or not all(isinstance(one, dict) for one in found):
+    if not isinstance(found, list | tuple) or not all(isinstance(one, dict) and all(isinstance(path, str) for path in
+                                                                                    one) for one in found):
         raise UserError(f"{what} is a list of combinations; got {found!r:.80}")
     if not found:
         raise UserError(f"{what} is a list of combinations; it is empty")
@@ -238,33 +241,3 @@ def _value_at(values: Any, path: str) -> Any:
             part = int(part) if part.isdecimal() else [one["name"] for one in values].index(part)
         values = values[part]
     return values
-
-
-# --- for reports -------------------------------------------------------------------------------------------------
-
-def factors(study: StudyConfig) -> dict[str, list[Any]]:
-    """{path: its values in the order of the arms} for what the arms set and the study lets vary.
-
-    An arm that does not set a path has the value of the base there, which is not listed. A path that all arms set to
-    one value is no factor.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for arm in study.arms:
-        for path, value in arm.overrides.items():
-            if any(path == one or path.startswith(f"{one}.") for one in study.varies):
-                found.setdefault(path, {}).setdefault(_key(value), value)
-    setting_it = {path: sum(path in arm.overrides for arm in study.arms) for path in found}
-    return {path: list(values.values()) for path, values in found.items()
-            if len(values) > 1 or setting_it[path] < len(study.arms)}
-
-
-def is_full_grid(study: StudyConfig) -> bool:
-    """Whether the arms are all combinations of the values of their factors, each once."""
-    values = factors(study)
-    points = {tuple(_key(arm.overrides.get(path, ...)) for path in values) for arm in study.arms}
-    complete = all(path in arm.overrides for path in values for arm in study.arms)
-    return complete and len(points) == len(study.arms) == math.prod(map(len, values.values()))
-
-
-def _key(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=repr)

@@ -38,10 +38,7 @@ def train_group(config: RunConfig, workdir: pathlib.Path, seeds: int, rates: Seq
     with claim(workdir, config):
         program.use_compilation_cache(config.data.cache_dir)
         data = prepare_data(config.data, config.require)
-        if not (workdir / STUDY_FILE).exists():
-            record = record_of_runs(config, arms, data, f"Runs {workdir.name}", describe_environment(data),
-                                    program.command())
-            write_json_atomic(workdir / STUDY_FILE, {**record, "seeds": list(numbers), "cells": places})
+        _write_record(workdir, config, arms, numbers, data, places)
         waiting = {workdir / place: one for place, one in configs.items()
                    if not (workdir / place / RESULT_FILE).exists()}
         found = _trained(waiting, data, workdir.name)
@@ -50,6 +47,19 @@ def train_group(config: RunConfig, workdir: pathlib.Path, seeds: int, rates: Seq
             _tell(workdir / place, found.get(workdir / place))
     print(f"python -m experiments.report {workdir} draws them")
     return program.FAILED if failed else None
+
+
+def _write_record(workdir: pathlib.Path, config: RunConfig, arms: Sequence[Arm], seeds: Sequence[int], data: Data,
+                  places: str) -> None:
+    """study.json of all members that were ever asked for here: a later command may name others."""
+    before = read_json(workdir / STUDY_FILE) if (workdir / STUDY_FILE).exists() else {"arms": [], "seeds": []}
+    known = {arm["name"]: Arm(arm["name"], arm["overrides"]) for arm in before["arms"]}
+    every_arm = known | {arm.name: arm for arm in arms}
+    every_seed = sorted({*before["seeds"], *seeds})
+    if len(every_arm) > len(known) or every_seed != before["seeds"]:
+        record = record_of_runs(config, tuple(every_arm.values()), data, f"Runs {workdir.name}",
+                                describe_environment(data), program.command())
+        write_json_atomic(workdir / STUDY_FILE, {**record, "seeds": every_seed, "cells": places})
 
 
 def count_members(config: RunConfig, seeds: int, rates: Sequence[str] | None) -> int:
@@ -129,14 +139,16 @@ def _held(place: pathlib.Path, held: contextlib.ExitStack) -> RunConfig | None:
     """The config of a cell that is now held; None where it is taken already, or begins where another has not ended."""
     from experiments.studies.cells import resolved
 
-    lock = take(QueuedCell(place, ""))
-    if lock is None:
-        return None
-    held.callback(os.close, lock)
-    cell = read_json(place / CELL_FILE)
-    needed = [*filter(None, [cell["starts_from"]]), *(relative for _, relative in cell["learning_rates"])]
-    if any(not (place / relative / RESULT_FILE).exists() for relative in needed):
-        return None
-    config = resolved(place, cell)
-    held.enter_context(claim(place, config))
-    return config
+    with contextlib.ExitStack() as until_it_fits:  # what is not trained here is let go at once, for other runners
+        lock = take(QueuedCell(place, ""))
+        if lock is None:
+            return None
+        until_it_fits.callback(os.close, lock)
+        cell = read_json(place / CELL_FILE)
+        needed = [*filter(None, [cell["starts_from"]]), *(relative for _, relative in cell["learning_rates"])]
+        if any(not (place / relative / RESULT_FILE).exists() for relative in needed):
+            return None
+        config = resolved(place, cell)
+        until_it_fits.enter_context(claim(place, config))
+        held.push(until_it_fits.pop_all())
+        return config

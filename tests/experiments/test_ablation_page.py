@@ -3,7 +3,7 @@
 from arch_zoo.config import RunConfig
 from arch_zoo.files import write_json_atomic
 from arch_zoo.settings import override, to_dict
-from experiments.ablations.page import write_page
+from experiments.ablations.page import _for_others, write_page
 from experiments.ablations.sources import called
 from tests.experiments.report_studies import make, product
 
@@ -31,6 +31,20 @@ def test_it_has_the_verdicts_and_nothing_of_the_machine_on_which_it_ran(tmp_path
     assert "/home" not in page and (tmp_path / "pages" / "mine_t1.png").is_file()
 
 
+def test_commands_keep_what_others_have_too():
+    assert _for_others("python -m x --data tfds:lm1b --workdir /home/me/x --seeds=2", "t") == \
+        "python -m x --data=tfds:lm1b --workdir=runs/t --seeds=2"
+    assert _for_others("python -m x --data=/home/a.en,/home/a.de", "t") == "python -m x --data=a.en,a.de"
+
+
+def test_of_a_study_without_a_result_there_is_a_page_too(tmp_path):
+    make(tmp_path / "study", ARMS, lambda o: {"bits_per_byte": 1.0}, configs=dict.fromkeys((ROTARY, ALIBI), to_dict(RunConfig())))
+    for result in (tmp_path / "study").glob("cells/*/*/result.json"):
+        result.unlink()
+    page = write_page(tmp_path / "study", tmp_path / "pages", "mine.t1").read_text()
+    assert "have no result" in page and "![" not in page
+
+
 def test_corpora_are_named_without_their_folders():
     named = {("/a/b/brown.txt", "books/mine.txt"): "brown.txt, mine.txt", ("tokens:/home/me/store",): "tokens:store",
              ("parallel:/a/train_*.en,/a/train_*.de",): "train_*.en, train_*.de",
@@ -45,6 +59,8 @@ def test_rates_on_trial_are_counted_and_said(tmp_path):
     for rate in ("0.001", "0.003"):
         write_json_atomic(tmp_path / "tuned" / "study" / "tuning" / ALIBI / f"rate_{rate}" / "result.json",
                           {"seconds": 3600.0})
+    write_json_atomic(tmp_path / "tuned" / "study" / "tuning" / ROTARY / "rate_0.003" / "result.json",
+                      {"evaluation_loss": None, "problem": "it diverged"})  # which has no time
     tuned = page_of(tmp_path / "tuned", tuning=rates)
     times = [page.partition(" of cells' wall time")[0].rpartition("; ")[2] for page in (plain, tuned)]
     assert not times[0].startswith("2:") and times[1].startswith("2:")

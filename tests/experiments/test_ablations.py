@@ -87,7 +87,8 @@ T5_TABLES = ("t5.t2", "t5.t4", "t5.t5", "t5.t6", "t5.t7", "t5.t9", "glu2020.t1")
 
 
 @pytest.mark.parametrize(("table", "row"), [*((table, "t5_table2_enc_dec") for table in T5_TABLES),
-                                            ("roberta.t1", "bert_base"), ("bart.t1", "bart_base")])
+                                            ("roberta.t1", "bert_base"), ("bart.t1", "bart_base"),
+                                            ("gpt1.t5", "gpt1"), ("vaswani2017.t3", "transformer_base")])
 def test_at_paper_scale_a_model_is_the_one_that_was_published(table, row):
     of_row, base = ZOO.get(row).model(), KNOWN[table].study("paper", None).base.model
     dropout = {f"{part}_dropout": 0.0 for part in ("embedding", "attention", "mlp", "residual")}
@@ -195,6 +196,30 @@ def test_what_is_read_instead_of_data_is_said_for_it():
     assert KNOWN["t5.t9"].study("bench", None, {"seeds": "2"}).stand_in == KNOWN["t5.t9"].study("bench", None).stand_in
 
 
+def test_what_is_said_of_data_stays_as_it_is_said():
+    changes = {"base.data.corpus": "/somewhere/mine.txt", "stand_in": ""}
+    ours = KNOWN["t5.t9"].study("bench", None, {"base.data.corpus": "/somewhere/mine.txt"})
+    assert ours.stand_in and KNOWN["t5.t9"].study("bench", None, changes).stand_in == ""
+
+
+def test_arms_are_made_from_the_base_as_a_person_changed_it():
+    def arms(table, **changes):
+        changes = {f"base.{path.replace('__', '.')}": str(value) for path, value in changes.items()}
+        return KNOWN[table].study("bench", None, changes).arm_configs()
+
+    repeated = arms("t5.t9", steps=1200)["64_repeats"]
+    assert 64 * repeated.data.unique_tokens == 1200 * repeated.batch_size * repeated.data.length
+    early = arms("mlmclm2025.early", steps=1000)
+    assert early["clm_first_25"].steps == 250 and early["mlm_15"].evaluate_every == 250
+    halves = arms("t5.t2", model__depth=6)
+    assert halves["half_as_deep"].model.depth == 3 and halves["shared"].model.depth == 6
+    trained = arms("gpt1.t5", steps=50)
+    assert trained["pre_training"].steps == 50 and trained["pre_trained"].steps == 0
+    assert arms("t5.t2", log_every=7)["shared"].log_every == 7
+    with pytest.raises(UserError, match="base.model.dept"):
+        arms("t5.t2", model__dept=6)
+
+
 def test_what_is_not_there_is_named():
     with pytest.raises(UserError, match=re.escape("--table=t5.t22: there is none of that name. Did you mean 't5.t2'")):
         find("t5.t22", "bench")
@@ -208,6 +233,8 @@ def test_a_table_of_ones_own_that_fails_is_named_with_its_line(tmp_path, monkeyp
     path.write_text("def get_config(scale, data):\n    return {}[scale]")
     with pytest.raises(UserError, match=re.escape(f"{path}:2: KeyError: 'bench'")):
         find("mine.t1", "bench").study("bench", None)
+    path.write_text("HELPER = 1")
+    assert ablations() == {}
     path.write_text("import nothing_of_the_kind")
     with pytest.raises(UserError, match=re.escape(f"{path}:1: ModuleNotFoundError: ")):
         ablations()
@@ -224,6 +251,7 @@ REFUSED = {
     "no data": (["--table=t5.t2", "--data=W", "--dry_run"], "has no multi30k_train.en", 2),
     "no such folder": (["--table=t5.t9", "--data=W/x", "--dry_run"], "no such folder", 2),
     "unknown field": (["--table=t5.t2", "--config.base.step=3", "--dry_run"], "there is no field 'step'", 2),
+    "a page of nothing": (["--table=t5.t2", "--dry_run", "--page=W"], "--page is about what was found", 1),
     "a config": (["--config=configs/base.py"], "this program takes --table=NAME", 2)}
 
 

@@ -5,6 +5,7 @@ import pytest
 from arch_zoo.config import EvaluationConfig, ModelConfig, OptimizerConfig, RunConfig
 from arch_zoo.errors import UserError
 from arch_zoo.files import read_json, write_json_atomic
+from arch_zoo.objectives.causal_lm import CausalLM
 from arch_zoo.objectives.masked_lm import MaskedLM
 from experiments.ablations.listing import nominal_data
 from experiments.studies.cells import resolved, write_cells
@@ -45,6 +46,12 @@ def test_without_matching_arms_keep_the_steps_that_they_name():
     assert set(steps_of(study_of(*arms, varies=("steps",), match="steps")).values()) == {100}
 
 
+@pytest.mark.parametrize("match", ["tokens", "steps", "flops"])
+def test_no_steps_at_all_are_matched_too(match):
+    study = study_of(Arm("a", {}), Arm("masked", MASKED), match=match)
+    assert steps_of(study.replace(base=BASE.replace(steps=0))) == {"a": 0, "masked": 0}
+
+
 @pytest.mark.parametrize(("arms", "fields", "message"), [
     ((Arm("a", {}), Arm("b", {}, starts_from="c")), {}, "b starts from 'c', which is no arm"),
     ((Arm("a", {}), Arm("b", {}, starts_from="c"), Arm("c", {}, starts_from="b")), {}, "circle"),
@@ -53,7 +60,11 @@ def test_without_matching_arms_keep_the_steps_that_they_name():
     (TURNED, {"claims": (Claim("x", metric="m", better_arm="first", worse_arm="causal"),)}, "claims: arm first only"),
     ((Arm("a", {}), Arm("b", {}, evaluation={"pairs": 3})), {}, "arms differ in evaluation.pairs"),
     ((Arm("a", {}), Arm("b", {}, evaluation={"pair": 3})), {}, "arm 'b': evaluation: pair: there is no field"),
-    ((Arm("a", {}),), {"tuning": Tuning(rates=(1e-3, 1e-3))}, "the same learning rate twice")])
+    ((Arm("a", {}),), {"tuning": Tuning(rates=(1e-3, 1e-3))}, "the same learning rate twice"),
+    ((Arm("a", {}),), {"losses": (MaskedLM(rate=0.1), MaskedLM(rate=0.2))}, "losses: masked_lm twice"),
+    ((Arm("a", {"model.position": "learned"}), Arm("b", {})), {
+        "losses": (CausalLM(),), "loss_lengths": (128, 4096), "varies": ("model.position",)},
+     "loss_lengths: arm a cannot be measured at 4096: .*max_len")])
 def test_what_cannot_be_meant_is_refused(arms, fields, message):
     with pytest.raises(UserError, match=message):
         study_of(*arms, **fields)

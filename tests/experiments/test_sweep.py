@@ -8,9 +8,9 @@ from arch_zoo.files import read_json
 from arch_zoo.registry import POSITIONS
 from arch_zoo.settings import from_dict, to_dict
 from experiments.program import call_in_file
-from experiments.studies.config import Arm, StudyConfig
+from experiments.studies.config import StudyConfig
 from experiments.studies.sweep_names import combination_names, short_ends, shown, told_apart
-from experiments.studies.sweeps import Hyper, factors, is_full_grid, make_study, parse_sweep
+from experiments.studies.sweeps import Hyper, make_study, parse_sweep
 from tests.runs import ROOT, TRAINING, VARIANTS, assert_one_line, finish, many, start, tiny_flags, write_corpus
 
 BASE = RunConfig(model=ModelConfig(position="rotary"))
@@ -45,6 +45,8 @@ def test_products_zips_and_chains():
     (lambda: Hyper.sweep("a", 3), r"sweep\('a', …\) needs a list of values, got 3"),
     (lambda: Hyper.sweep("a", "2,4"), "needs a list of values, got '2,4'"),
     (lambda: Hyper.sweep("a", [1, 2, 1]), "a: the value 1 is given twice"),
+    (lambda: Hyper.sweep(("a", "b"), [(1, 2)]), "needs the path of one field; zipit"),
+    (lambda: Hyper.chainit([[{("a", "b"): 1}]]), "is a list of combinations"),
     (lambda: Hyper.product([A, A]), "a is swept twice in one product"),
     (lambda: Hyper.zipit([A, Hyper.product([B, A[:1]])]), "a is swept twice in one zipit"),
     (lambda: Hyper.zipit([A, B[:1]]), "zipit needs parts of equal length, got 2 of a, 1 of b"),
@@ -182,22 +184,6 @@ def test_cells_are_counted_before_they_are_made():
         study_of("model.depth=1,2,3,4", max_cells=12, **{"tuning.rates": "0.1,1"})
 
 
-# --- factors -----------------------------------------------------------------------------------------------------
-
-def test_factors_are_those_of_any_study():
-    grid = study_of("model.depth=2,4", "model.gated=true,false")
-    assert factors(grid) == {"model.depth": [2, 4], "model.gated": [True, False]} and is_full_grid(grid)
-    part = grid.replace(arms=grid.arms[:3], reference="")
-    assert factors(part) == factors(grid) and not is_full_grid(part)
-    star = study_of(Hyper.chainit([Hyper.sweep("model.depth", [2]), Hyper.sweep("model.gated", [True, False])]))
-    assert factors(star) == {"model.depth": [2], "model.gated": [True, False]} and not is_full_grid(star)
-    constant = study_of(Hyper.sweep("model.gated", [True]), "model.depth=2,3")
-    assert factors(constant) == {"model.depth": [2, 3]} and is_full_grid(constant)
-    by_hand = StudyConfig(arms=(Arm("a", {"model.position.theta": 5.0, "model.position": "rotary"}),
-                                Arm("b", {"model.position": "none"})), varies=("model.position",))
-    assert factors(by_hand) == {"model.position.theta": [5.0], "model.position": ["rotary", "none"]}
-
-
 def test_the_example_is_a_sweep():
     combinations = call_in_file("sweep_file", str(ROOT / "configs" / "sweeps" / "positions.py"), "get_hyper", Hyper)
     study = study_of(combinations, base=call_in_file("config", str(ROOT / "configs" / "base.py"), "get_config"))
@@ -236,7 +222,7 @@ MISTAKES = {
                                                                     "you mean 'pairs'"),
     "study's value": (["--sweep=model.depth=2", "--study.pairs=no"], "study.pairs: expected int, got 'no'"),
     "a study": (["--config=configs/studies/families.py", "--sweep=model.depth=2"], "this program needs a RunConfig"),
-    "no file": (["--sweep_file=configs/sweeps/position.py"], "no such file. Did you mean 'configs/sweeps/positions"),
+    "no file": (["--sweep_file=configs/sweeps/position.py"], "no such file. Did you mean 'positions"),
     "no get_hyper": (["--sweep_file=D/config.py"], "D/config.py: it defines no get_hyper(…)"),
     "nothing returned": (["--sweep_file=D/nothing.py"], "what get_hyper(hyper) returns is a list of combinations; got"),
     "zipit": (["--sweep_file=D/zipit.py"], "D/zipit.py: zipit needs parts of equal length, got 2 of a, 3 of b"),

@@ -1,5 +1,6 @@
 """Cells of a study that are trained with their siblings, and groups of runs that are a command of their own."""
 
+import contextlib
 import os
 
 import jax
@@ -7,7 +8,6 @@ import numpy as np
 import pytest
 
 from arch_zoo.config import RunConfig
-from arch_zoo.data.prepare import prepare_data
 from arch_zoo.errors import UserError
 from arch_zoo.files import read_json
 from arch_zoo.settings import from_dict, override
@@ -16,39 +16,19 @@ from arch_zoo.training.metrics import read_metrics
 from experiments import program
 from experiments.report import build_report
 from experiments.studies import together
-from experiments.studies.cells import write_cells
-from experiments.studies.config import Arm, StudyConfig, Tuning
+from experiments.studies.config import Arm, Tuning
 from experiments.studies.layout import TRAINING_FILE
 from experiments.studies.one_cell import run_cell
-from experiments.studies.plan import make_plan, study_record
 from experiments.studies.queue import take
-from tests.evaluation.toy_text import documents
+from tests.experiments.small_study import base_in, planned, study_of
 from tests.runs import TRAINING, assert_one_line, many
-from tests.toy import tiny_config
 
 RATES = (1e-3, 3e-3)
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory) -> RunConfig:
-    folder = tmp_path_factory.mktemp("group")
-    for seed, (split, count) in enumerate({"train": 60, "validation": 12, "test": 12}.items()):
-        (folder / f"{split}.txt").write_text("\n\n".join(documents(seed, count)))
-    return tiny_config(model__depth=1, data__length=24, batch_size=4, steps=4, log_every=2, evaluate_every=4,
-                       evaluate_batches=2, checkpoint_every=4, devices=1, data__corpus=str(folder),
-                       data__tokenizer__vocab_size=340, data__cache_dir=str(folder / "cache"))
-
-
-def planned(study: StudyConfig, workdir):
-    data = prepare_data(study.base.data)
-    record = study_record(study, make_plan(study, lambda _: data), {}, "", metrics=[])
-    cells = write_cells(study, workdir, record)
-    return {os.path.relpath(cell.directory, workdir): cell for cell in cells}
-
-
-def study_of(base: RunConfig, **changes) -> StudyConfig:
-    fields = {"base": base, "arms": (Arm("only", {}),), "seeds": 3, "match": "steps", "metrics": ()}
-    return StudyConfig(**fields | changes)
+def base(tmp_path_factory):
+    return base_in(tmp_path_factory.mktemp("group"))
 
 
 def test_a_cell_trains_its_siblings_which_then_have_only_to_be_measured(base, tmp_path, monkeypatch):
@@ -100,6 +80,20 @@ def test_without_being_asked_cells_of_a_cpu_are_trained_by_themselves(base, monk
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert together.differ_in(base) == ("seeds", "learning_rate")
     assert together.differ_in(override(base, {"vectorize": "seeds"})) == ("seeds",)
+    assert not {"seeds", "learning_rate"} & set(together.differ_in(override(base, {"vectorize": "nothing"})))
+    with pytest.raises(UserError, match="nothing and something"):
+        override(base, {"vectorize": "nothing,seeds"})
+
+
+def test_what_cannot_be_trained_here_is_let_go_for_other_runners(base, tmp_path):
+    study = study_of(base, arms=(Arm("first", {}), Arm("then", {}, starts_from="first")), count_preparation=False)
+    cells = planned(study, tmp_path)
+    waiting = cells["cells/then/seed_0"]
+    with contextlib.ExitStack() as held:
+        assert together._held(waiting.directory, held) is None
+        lock = take(waiting)  # by another runner
+        assert lock is not None
+        os.close(lock)
 
 
 def test_a_group_is_a_command_whose_members_are_ordinary_runs(base, tmp_path, monkeypatch):
@@ -115,6 +109,9 @@ def test_a_group_is_a_command_whose_members_are_ordinary_runs(base, tmp_path, mo
     (members[6] / RESULT_FILE).unlink()
     assert together.train_group(config, tmp_path, 2, ["1e-3", "3e-3"]) is None  # only what is missing
     assert (members[5] / RESULT_FILE).stat().st_mtime_ns == before[members[5]] and (members[6] / RESULT_FILE).exists()
+    assert together.train_group(config, tmp_path, 1, ["2e-3"]) is None  # others join them
+    assert list(read_json(tmp_path / "study.json")["configs"]) == [
+        f"learning_rate_0_00{rate}" for rate in (1, 3, 2)] and read_json(tmp_path / "study.json")["seeds"] == [5, 6]
     assert build_report(tmp_path).exists()
     losses = [read_json(place / RESULT_FILE)["evaluation_loss"] for place in members.values()]
     assert np.isfinite(losses).all() and losses[0] != losses[1]
@@ -124,7 +121,8 @@ def test_flags_that_do_not_fit_are_one_line(tmp_path):
     together = "--config.vectorize=seeds and --seeds belong together"
     wrong = {("--config.vectorize=seeds",): together, ("--seeds=3",): together,
              ("--config.vectorize=seed",): "vectorize",
-             ("--config.vectorize=learning_rate", "--learning_rates=1e-3,fast"): "optimizer.learning_rate"}
+             ("--config.vectorize=learning_rate", "--learning_rates=1e-3,fast"): "optimizer.learning_rate",
+             ("--config.vectorize=learning_rate", "--learning_rates="): "--learning_rates= names none"}
     ended = many([("experiments.train", ["--config=configs/base.py", f"--workdir={tmp_path / 'x'}", *flags])
                   for flags in wrong], TRAINING)
     for message, one in zip(wrong.values(), ended, strict=True):

@@ -21,7 +21,7 @@ from experiments.engines.workers import Worker
 from experiments.studies.config import Arm
 from experiments.studies.layout import CELL_FILE, LOG_FILE
 from experiments.studies.queue import Queue, take
-from tests.experiments.test_trained_together import base, planned, study_of  # noqa: F401
+from tests.experiments.small_study import base_in, planned, study_of
 from tests.runs import ROOT, environment
 
 
@@ -50,8 +50,13 @@ def processes(started):
     processes.stop()
 
 
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return base_in(tmp_path_factory.mktemp("group"))
+
+
 @pytest.fixture
-def three(base, tmp_path):  # noqa: F811
+def three(base, tmp_path):
     """Three seeds of one arm."""
     return list(planned(study_of(base), tmp_path / "three").values())
 
@@ -79,7 +84,7 @@ def code_of(process) -> int:
     return code
 
 
-def test_the_seeds_of_an_arm_share_a_process_and_are_what_they_are_in_their_own(base, tmp_path, started,  # noqa: F811
+def test_the_seeds_of_an_arm_share_a_process_and_are_what_they_are_in_their_own(base, tmp_path, started,
                                                                                   monkeypatch):
     arms = (Arm("narrow", {}), Arm("wide", {"model.width": base.model.width * 2}))
     study = study_of(override(base, {"log_every": 1}), arms=arms, seeds=2, varies=("model.width",),
@@ -135,7 +140,7 @@ def test_a_process_that_was_killed_while_it_waited_is_replaced(three, processes,
     assert started == ["only/seed_0", "only/seed_1"]
 
 
-def test_a_later_cell_saves_when_it_is_stopped_and_goes_on_elsewhere(base, tmp_path, processes, started):  # noqa: F811
+def test_a_later_cell_saves_when_it_is_stopped_and_goes_on_elsewhere(base, tmp_path, processes, started):
     study = study_of(override(base, {"steps": 4000, "checkpoint_every": 4000, "evaluate_every": 4000}), seeds=2)
     cells = list(planned(study, tmp_path).values())
     short = read_json(cells[0].directory / CELL_FILE)
