@@ -38,7 +38,8 @@ def test_commands_keep_what_others_have_too():
 
 
 def test_of_a_study_without_a_result_there_is_a_page_too(tmp_path):
-    make(tmp_path / "study", ARMS, lambda o: {"bits_per_byte": 1.0}, configs=dict.fromkeys((ROTARY, ALIBI), to_dict(RunConfig())))
+    configs = dict.fromkeys((ROTARY, ALIBI), to_dict(RunConfig()))
+    make(tmp_path / "study", ARMS, lambda o: {"bits_per_byte": 1.0}, configs=configs)
     for result in (tmp_path / "study").glob("cells/*/*/result.json"):
         result.unlink()
     page = write_page(tmp_path / "study", tmp_path / "pages", "mine.t1").read_text()

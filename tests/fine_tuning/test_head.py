@@ -1,6 +1,7 @@
 """A head on pooled states: symmetric in similarity, blind to the order of choices, and learns what can be learnt."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -30,7 +31,13 @@ def random_head(question) -> dict:
 
 def scores(question, parameters, examples) -> np.ndarray:
     inputs, _ = question.prepare(examples).batch(np.arange(len(examples)))
-    return np.asarray(jax.jit(question.scores)(parameters, random_head(question), inputs))
+    return np.asarray(scorer(question)(parameters, random_head(question), inputs))
+
+
+@functools.cache
+def scorer(question):
+    """Compiled once for all that it is asked."""
+    return jax.jit(question.scores)
 
 
 # --- kinds of tasks ----------------------------------------------------------------------------------------------
