@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import gc
 import importlib.util
 import inspect
 import logging as standard_logging
@@ -41,6 +42,7 @@ def run(main: Callable[..., int | None], about: str, config_class: type[Settings
     to them. `turn`: what a person can change where memory runs out. `before` is called as soon as flags are
     read, and those of its module are the program's, too.
     """
+    collect_rarely()
     try:
         source, overrides, rest = _split(sys.argv[1:], aliases or {})
         if any(argument in ("--help", "-h", "-help", "--helpfull", "--helpshort") for argument in rest):
@@ -61,6 +63,7 @@ def run(main: Callable[..., int | None], about: str, config_class: type[Settings
 
 def run_as_is(main: Callable[[], int | None]) -> None:
     """Run `main()` of a program that leaves all its arguments to a library that reads them itself."""
+    collect_rarely()
     flags.FLAGS(sys.argv[:1])
     _show_progress()
     _run(main)
@@ -69,6 +72,13 @@ def run_as_is(main: Callable[[], int | None]) -> None:
 def _run(main: Callable[..., int | None], *arguments, turn: str = TURN) -> None:
     app.run(lambda _: sys.exit(_guarded(main, *arguments, turn=turn)), argv=[sys.argv[0]],
             flags_parser=lambda argv: argv)
+
+
+def collect_rarely() -> None:
+    """Importing and tracing make objects by the million, and nearly all stay: Python's collector would go through them
+    hundreds of times before the first step (benchmarks/NOTES.md).
+    """
+    gc.set_threshold(100_000, 50, 100)
 
 
 def _show_progress() -> None:

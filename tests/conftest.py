@@ -4,7 +4,6 @@ ARCH_ZOO_TEST_GPU=1 leaves the machine's GPU to JAX, for tests that need one: te
 else is run in the same process is then run on it, too.
 """
 
-import gc
 import os
 import resource
 
@@ -20,10 +19,9 @@ import jax
 import pytest
 
 from arch_zoo.files import cache_directory
+from experiments.program import collect_rarely
 
-# Tracing makes objects by the million, and nearly all live on in JAX's caches: the collector would go through them
-# again and again and find nothing, for a twentieth of the suite's time.
-gc.set_threshold(100_000, 50, 100)
+collect_rarely()
 
 jax.config.update("jax_compilation_cache_dir", str(cache_directory(None) / "compiled_tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
