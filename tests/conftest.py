@@ -33,20 +33,17 @@ def pytest_configure(config):
     config.option.loadscopereorder = False
 
 
-# Of the slow tests these take longest; those of Slurm share a cluster, and mostly wait.
-LONGEST = ("test_torture", "test_slurm_cluster", "test_docs")
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """What takes longest goes first, so that no worker is left with it at the end: modules that start programs.
+    """What takes longest goes first, so that no worker is left with it at the end: slow tests by the minutes that their
+    mark says, then modules that start programs.
 
     For --dist loadgroup: a worker gets a whole module, whose fixtures are made once, but slow tests one by one.
     """
     def order(item):
-        name, values = item.module.__name__.rpartition(".")[2], vars(item.module).values()
+        slow, values = item.get_closest_marker("slow"), vars(item.module).values()
         starts_programs = any(getattr(value, "__module__", None) == "tests.runs" for value in values)
-        return LONGEST.index(name) if name in LONGEST else len(LONGEST), not starts_programs
+        return -slow.kwargs.get("minutes", 0) if slow else 0, not starts_programs
 
     items.sort(key=order)
     for item in items if config.pluginmanager.hasplugin("xdist") else ():

@@ -125,7 +125,7 @@ def follow(page: str, found: list[tuple[str, str]], copy: pathlib.Path) -> None:
                 assert code == 0, f"{page}: {shlex.join(words)}\n{output}"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=1)
 @pytest.mark.parametrize("page", [page for page in PAGES if any(kind == "sh" for kind, _ in blocks(page))])
 def test_every_command_of_the_page_works(page, copy):
     follow(page, blocks(page), copy)

@@ -107,7 +107,7 @@ def slurm_does(*command):
     subprocess.run(command, check=True, capture_output=True, timeout=120)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_four_cells_in_one_array_all_end_with_a_result(cluster, tmp_path):
     study = Study(tmp_path, PLAIN + FAST, seeds=2)
     ended = finish(study.start("--array_parallelism=2"), timeout=1200)
@@ -124,7 +124,7 @@ def test_four_cells_in_one_array_all_end_with_a_result(cluster, tmp_path):
     assert (study.workdir / "report.html").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_a_cell_that_is_requeued_preempted_and_out_of_time_ends_as_if_nothing_had_happened(cluster, tmp_path):
     study = Study(tmp_path, PLAIN, seeds=2, **LONG)
     runner, cell = study.start("--retries=0"), study.cell("plain", seed=1)
@@ -150,7 +150,7 @@ def test_a_cell_that_is_requeued_preempted_and_out_of_time_ends_as_if_nothing_ha
     assert_same_run(cell, alone)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_a_failing_cell_is_retried_and_named_and_a_cancelled_one_is_retried(cluster, tmp_path):
     study = Study(tmp_path, PLAIN + BROKEN, **LONG)
     runner, cell = study.start("--retries=1"), study.cell("plain")
@@ -168,7 +168,7 @@ def test_a_failing_cell_is_retried_and_named_and_a_cancelled_one_is_retried(clus
     assert "resuming at step" in text_of(cell / "cell.log")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_a_runner_that_was_killed_finds_its_jobs_again_and_ctrl_c_leaves_them(cluster, tmp_path):
     study = Study(tmp_path, PLAIN + FAST, **LONG)
     first = study.start("--array_parallelism=1")  # one runs, one waits

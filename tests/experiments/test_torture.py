@@ -104,7 +104,7 @@ class Hunt:
         runner.kill()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=4)
 def test_a_study_survives_kills_of_its_runners_and_cells(tmp_path, request):
     corpus, config = write_corpus(tmp_path / "text.txt"), tmp_path / "tiny.py"
     cache = cache_directory(None) / "test_runs"
