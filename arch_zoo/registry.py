@@ -18,12 +18,15 @@ from typing import Any
 from arch_zoo.errors import UserError
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """'' or ' Did you mean "x" or "y"?' for the known names nearest to `name`, or else those that begin with it."""
+def did_you_mean(name: str, known: Iterable[str], written: Callable[[str], str] = str) -> str:
+    """'' or ' Did you mean "x" or "y"?' for the known names nearest to `name`, or else those that begin with it.
+
+    `written`: how one is written down, where that is not the name alone.
+    """
     known = list(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or \
         [one for one in known if name and one.startswith(name)][:3]
-    return f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    return f" Did you mean {' or '.join(repr(written(n)) for n in near)}?" if near else ""
 
 
 class Registry:

@@ -227,8 +227,9 @@ def call_in_file(flag: str, source: str, function: str, *given: Any) -> Any:
     path_text, colon, argument = source.partition(":")
     path = pathlib.Path(path_text)
     if not path.is_file():
-        siblings = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
-        raise UserError(f"--{flag}={source}: no such file.{did_you_mean(path.name, siblings)}")
+        siblings = [p.stem for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        near = did_you_mean(path.stem, siblings, lambda stem: str(path.with_name(f"{stem}.py")))
+        raise UserError(f"--{flag}={source}: no such file.{near}")
     specification = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
     if specification is None:
         raise UserError(f"--{flag}={source}: not a Python file")

@@ -91,7 +91,7 @@ REFUSED = [
     ("model.norm", "rmsnorm", r"model.norm: expected one of: layer_norm, rms_norm, got 'rmsnorm'. Did you mean 'rms_n"),
     ("model.kv_heads", "many", r"model.kv_heads: expected int or none, got 'many'"),
     ("vectorize", "seed,learning_rate",
-     r"vectorize: expected any of: seeds, learning_rate, got 'seed,learning_rate'. Did you mean 'seeds'"),
+     r"vectorize: expected any of: seeds, learning_rate, nothing, got 'seed,learning_rate'. Did you mean 'seeds'"),
     ("objective", "mask_lm", r"objective: unknown objective 'mask_lm'. Did you mean 'masked_lm'.*Known: .*causal_lm"),
     ("objective.rate", "0.3", r"objective.rate: there is no field 'rate' here. Fields: none"),
     ("objective", 3, r"objective: expected one of: .*causal_lm, .*, got 3"),

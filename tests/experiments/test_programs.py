@@ -14,7 +14,7 @@ FLAGS = {
     "unknown flag": (TRAIN, ["--workdir=W", "--workdri=x"], "Unknown command line flag 'workdri'. Did you mean: work"),
     "stray argument": (TRAIN, ["--workdir=W", "depth=3"], "unexpected argument 'depth=3'; options look like --name="),
     "no value": (TRAIN, ["--workdir=W", "--config.model.depth"], "--config.model.depth needs a value"),
-    "no such config file": (TRAIN, ["--config=configs/bas.py"], "no such file. Did you mean 'base.py'?\n"),
+    "no such config file": (TRAIN, ["--config=configs/bas.py"], "no such file. Did you mean 'configs/base.py'?\n"),
     "a folder as config": (TRAIN, ["--config=configs"], "--config=configs: no such file"),
     "not Python": (TRAIN, ["--config=D/notes.txt"], "D/notes.txt: not a Python file"),
     "syntax error": (TRAIN, ["--config=D/syntax.py"], "D/syntax.py:2: SyntaxError: "),
