@@ -222,7 +222,7 @@ MISTAKES = {
                                                                     "you mean 'pairs'"),
     "study's value": (["--sweep=model.depth=2", "--study.pairs=no"], "study.pairs: expected int, got 'no'"),
     "a study": (["--config=configs/studies/families.py", "--sweep=model.depth=2"], "this program needs a RunConfig"),
-    "no file": (["--sweep_file=configs/sweeps/position.py"], "no such file. Did you mean 'configs/sweeps/positions.py'?"),
+    "no file": (["--sweep_file=configs/sweeps/position.py"], "no such file. Did you mean 'configs/sweeps/positions"),
     "no get_hyper": (["--sweep_file=D/config.py"], "D/config.py: it defines no get_hyper(…)"),
     "nothing returned": (["--sweep_file=D/nothing.py"], "what get_hyper(hyper) returns is a list of combinations; got"),
     "zipit": (["--sweep_file=D/zipit.py"], "D/zipit.py: zipit needs parts of equal length, got 2 of a, 3 of b"),
