@@ -198,8 +198,7 @@ class RunConfig(Settings):
     parallel: Literal["jit", "pmap"] = setting("jit", "how the step is spread over devices")
     devices: int | None = setting(None, "devices to use; none: all of them", low=1)
     vectorize: tuple[Literal["seeds", "learning_rate", "nothing"], ...] = setting(
-        (), "runs that differ in these are trained as one program; empty: each by itself, but in studies on a GPU or "
-            "TPU those that differ in either; nothing: there, too, each by itself")
+        (), "runs that differ in these are one program; empty: in studies on a GPU, either; nothing: never")
     mesh: MeshConfig = setting(MeshConfig, "devices along each axis, as data:2,fsdp:4")
     start_from: str | None = setting(None, "directory of a run with whose parameters training begins; none: random")
     dtype: Literal["float32", "bfloat16"] = setting("float32", "type of activations; parameters stay float32")
@@ -218,9 +217,8 @@ class RunConfig(Settings):
         if reason := architecture.refusal(self.objective):
             raise UserError(f"model.architecture={architecture.name} cannot train objective={self.objective.name}: "
                             f"{reason}")
-        problem = self.objective.model_refusal(self.model) or \
-            self.objective.refusal(self.data.length, self.data.tokenizer.sentinels)
-        if problem:
+        if problem := (self.objective.model_refusal(self.model) or
+                       self.objective.refusal(self.data.length, self.data.tokenizer.sentinels)):
             raise UserError(f"objective={self.objective.name}: {problem}")
         self._check_pairs()
         longest = architecture.longest_stream(self.objective.lengths(self.data.length))
@@ -233,8 +231,7 @@ class RunConfig(Settings):
         if "nothing" in self.vectorize and len(self.vectorize) > 1:
             raise FieldError("vectorize", "nothing and something at once; give one of them")
         if self.parallel == "pmap" and self.mesh.cuts_parameters:
-            raise FieldError("mesh", f"{self.mesh} cuts parameters, and parallel=pmap keeps them whole on each device; "
-                                     f"use parallel=jit")
+            raise FieldError("mesh", f"{self.mesh} cuts parameters, and parallel=pmap keeps them whole; use jit")
 
     def _check_pairs(self) -> None:
         reads, corpus = self.objective.reads_pairs, self.data.corpus
