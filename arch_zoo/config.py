@@ -198,7 +198,8 @@ class RunConfig(Settings):
     parallel: Literal["jit", "pmap"] = setting("jit", "how the step is spread over devices")
     devices: int | None = setting(None, "devices to use; none: all of them", low=1)
     vectorize: tuple[Literal["seeds", "learning_rate", "nothing"], ...] = setting(
-        (), "runs that differ in these are one program; empty: in studies on a GPU, either; nothing: never")
+        (), "runs that differ in these are trained as one program; empty: by itself, but in studies on a GPU those "
+            "that differ in either; nothing: there, too, each by itself")
     mesh: MeshConfig = setting(MeshConfig, "devices along each axis, as data:2,fsdp:4")
     start_from: str | None = setting(None, "directory of a run with whose parameters training begins; none: random")
     dtype: Literal["float32", "bfloat16"] = setting("float32", "type of activations; parameters stay float32")
@@ -207,8 +208,7 @@ class RunConfig(Settings):
     data: DataConfig = setting(DataConfig, "the data")
     optimizer: OptimizerConfig = setting(OptimizerConfig, "the optimizer")
     log_every: int = setting(20, "steps between two lines of metrics", low=1)
-    evaluate_every: int = setting(200, "steps between evaluations on the validation split; the last step always is one",
-                                  low=1)
+    evaluate_every: int = setting(200, "steps between evaluations; the last step always is one", low=1)
     evaluate_batches: int = setting(8, "batches in one evaluation; fewer where the split is smaller", low=1)
     checkpoint_every: int = setting(200, "steps between checkpoints; the last step always is one", low=1)
 
@@ -231,7 +231,8 @@ class RunConfig(Settings):
         if "nothing" in self.vectorize and len(self.vectorize) > 1:
             raise FieldError("vectorize", "nothing and something at once; give one of them")
         if self.parallel == "pmap" and self.mesh.cuts_parameters:
-            raise FieldError("mesh", f"{self.mesh} cuts parameters, and parallel=pmap keeps them whole; use jit")
+            raise FieldError("mesh", f"{self.mesh} cuts parameters, and parallel=pmap keeps them whole on each device; "
+                                     f"use parallel=jit")
 
     def _check_pairs(self) -> None:
         reads, corpus = self.objective.reads_pairs, self.data.corpus
@@ -294,7 +295,6 @@ class EvaluationConfig(Settings):
     suffixes: int = setting(192, "held-out windows whose second half is scored in bits per byte", low=1)
     minimal_pairs: str | None = setting(None, "BLiMP-style JSON-lines file or folder; none: made from held-out text")
     pairs: int = setting(120, "minimal pairs of each kind", low=1)
-    context_tokens: int = setting(24, "tokens of preceding text given with a minimal pair made from held-out text; "
-                                      "0: none", low=0)
+    context_tokens: int = setting(24, "tokens of text before a minimal pair made from held-out text; 0: none", low=0)
     fine_tuning: FineTuningConfig = setting(FineTuningConfig, "classification after fine-tuning")
     tasks: tuple[Any, ...] = setting((), "further tasks to measure, each with its own data", variant=TASKS)

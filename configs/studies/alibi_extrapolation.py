@@ -4,7 +4,7 @@ Paper: Press et al. 2021 (arXiv 2108.12409), Figure 1; rotary, T5's bias and sin
 Reason: the paper's gaps are of more than a nat. What is judged is by how much the loss grows beyond the length of
   training; all arms scale embeddings by √width, without which sinusoids drown tokens and are behind at any length.
 At paper scale, other than the paper: sixteen blocks of width 1,024 as there, but C4 with 32,000 pieces in place of
-  WikiText-103 with 267,744 words and adaptive inputs, and AdamW at 1e-4 along a line.
+  WikiText-103 with its words and adaptive inputs, and AdamW at 1e-4 along a line.
 Command: python -m experiments.reproduce --table=alibi.extrapolation --scale=bench --data=FOLDER
 Expected: docs/ablations/alibi_extrapolation.md
 """

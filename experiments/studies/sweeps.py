@@ -77,8 +77,10 @@ def _checked_parts(name: str, parts: Any) -> list[list[Combination]]:
 
 def checked_combinations(found: Any, what: str) -> list[Combination]:
     """`found` if it is a list of combinations, and UserError otherwise; `what` says what should have been one."""
-    if not isinstance(found, list | tuple) or not all(isinstance(one, dict) and all(isinstance(path, str) for path in
-                                                                                    one) for one in found):
+    def is_one(part: Any) -> bool:
+        return isinstance(part, dict) and all(isinstance(path, str) for path in part)
+
+    if not isinstance(found, list | tuple) or not all(map(is_one, found)):
         raise UserError(f"{what} is a list of combinations; got {found!r:.80}")
     if not found:
         raise UserError(f"{what} is a list of combinations; it is empty")
