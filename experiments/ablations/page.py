@@ -18,14 +18,19 @@ from experiments.report.record import load_study
 from experiments.templates import environment
 
 _HERE = pathlib.Path(__file__).parent
+# {name of a plot: (what its file's name ends in, what it shows)}
+_PLOTS = {"metrics": ("", "each metric by arm"), "profiles": ("_profiles", "block by block")}
 
 
 def write_page(workdir: pathlib.Path, folder: pathlib.Path, table: str) -> pathlib.Path:
-    """TABLE.md and TABLE.png in `folder`, from the directory of a study; returns the page."""
+    """TABLE.md in `folder`, from the directory of a study, and its plots beside it; returns the page."""
     content = gather(find(load_study(workdir)))
     study, name = content.findings.study, table.replace(".", "_", 1)
-    if plot := draw_plots(content).get("metrics"):  # there is none of a study without a value
-        write_bytes_atomic(folder / f"{name}.png", plot["png"])
+    drawn, plots = draw_plots(content), {}
+    for kind, (ending, about) in _PLOTS.items():
+        if kind in drawn:  # there is none of a study without a value
+            plots[f"{name}{ending}.png"] = about
+            write_bytes_atomic(folder / f"{name}{ending}.png", drawn[kind]["png"])
     tuning = study.record.get("tuning")
     trials = [workdir / tuning["cells"].format(arm=arm, rate=rate) / RESULT_FILE
               for arm in study.names for rate in tuning["rates"]] if tuning else []
@@ -40,7 +45,7 @@ def write_page(workdir: pathlib.Path, folder: pathlib.Path, table: str) -> pathl
         ledger=config_tables.ledger_table(study), wall=clock(sum(result.get("seconds", 0.0) for result in results)),
         rates=config_tables.rates_in_words(study) if tuning else "",
         reference=_about(study.record["configs"][study.reference]),
-        plot=f"{name}.png" if plot else None)
+        plots=plots)
     write_text_atomic(folder / f"{name}.md", text)
     return folder / f"{name}.md"
 

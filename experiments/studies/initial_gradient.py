@@ -35,13 +35,14 @@ def block_norms(run: "Evaluated") -> np.ndarray:
     batch = setup.train.batch_at(0)
 
     @jax.jit
-    def gradient():
+    def gradient(batch, seed):  # as inputs, so that all seeds share the compiled program
         def loss(p):
             total, weight = setup.config.objective.loss(setup.model, p, batch, setup.visibility, train=False)
             return total / weight
-        return jax.grad(loss)(setup.initial_state(batch).parameters)
+        return jax.grad(loss)(setup.state_of(batch, seed).parameters)
 
-    found = {path: leaf for path, leaf in flatten_tree(gradient()).items() if "/feed_forward/" in path}
+    found = {path: leaf for path, leaf in flatten_tree(gradient(batch, setup.knobs.seed)).items()
+             if "/feed_forward/" in path}
     stack = min(path.split("/")[0] for path in found)  # of an encoder-decoder the decoder, which is next to the loss
     squares = [np.square(np.asarray(leaf, np.float64)).reshape(len(leaf), -1).sum(axis=1)
                for path, leaf in found.items() if path.startswith(f"{stack}/")]

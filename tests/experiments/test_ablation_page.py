@@ -1,7 +1,7 @@
 """The page of a finished ablation in docs/: the command for others, the verdicts, and all that was run is counted."""
 
 from arch_zoo.config import RunConfig
-from arch_zoo.files import write_json_atomic
+from arch_zoo.files import read_json, write_json_atomic
 from arch_zoo.settings import override, to_dict
 from experiments.ablations.page import _for_others, write_page
 from experiments.ablations.sources import called
@@ -44,6 +44,17 @@ def test_of_a_study_without_a_result_there_is_a_page_too(tmp_path):
         result.unlink()
     page = write_page(tmp_path / "study", tmp_path / "pages", "mine.t1").read_text()
     assert "have no result" in page and "![" not in page
+
+
+def test_profiles_have_a_plot_of_their_own(tmp_path):
+    assert "profiles" not in page_of(tmp_path)
+    for path in (tmp_path / "study").glob("cells/*/*/result.json"):
+        result = read_json(path)
+        result["metrics"]["bits_per_byte"]["profile"] = [2.0, 1.0]
+        write_json_atomic(path, result)
+    page = write_page(tmp_path / "study", tmp_path / "pages", "mine.t1").read_text()
+    assert "![block by block](mine_t1_profiles.png)" in page and "![each metric by arm](mine_t1.png)" in page
+    assert (tmp_path / "pages" / "mine_t1_profiles.png").is_file()
 
 
 def test_corpora_are_named_without_their_folders():

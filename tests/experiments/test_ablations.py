@@ -73,7 +73,7 @@ RAN = {"alibi.extrapolation": "fd8bd57f6518", "bart.t1": "b5c554c18b44", "glu202
        "gpt1.t5": "74fd095d0c47", "mlmclm2025.early": "914e401765d5",
        "roberta.t1": "19b7ab6da203", "t5.t2": "c7727cb1cf20", "t5.t4": "6dda1c57a608",
        "t5.t5": "56e9689d55fb", "t5.t6": "05272b9316a3",
-       "t5.t9": "7ffe1e3bf777", "wang2022.adapt": "5f42b11e43d8",
+       "t5.t7": "aec6f672d4bb", "t5.t9": "7ffe1e3bf777", "wang2022.adapt": "5f42b11e43d8",
        "vaswani2017.t3": "7bf3f9b64a94", "xiong2020.preln": "2297557ee97d"}
 
 
