@@ -25,7 +25,8 @@ from arch_zoo.errors import UserError
 from arch_zoo.files import read_json, write_json_atomic, write_text_atomic
 from arch_zoo.registry import did_you_mean
 from benchmarks.conditions import cores, device_elsewhere, processor
-from benchmarks.table import markdown
+from benchmarks.table import markdown, table_lines
+from benchmarks.targets import HEAD, standing
 from experiments import program
 
 OUT = flags.DEFINE_string("out", "benchmarks/results", "folder for the results")
@@ -136,6 +137,8 @@ def measure(benchmark: Benchmark, platform: str, plot: pathlib.Path) -> dict:
 def _write(path: pathlib.Path, device: str, found: dict[str, dict]) -> None:
     found = {name: found[name] for name in ALL if name in found}
     parts = [_part(name, one) for name, one in found.items()]
+    if not QUICK.value and (rows := standing(found, device)):
+        parts.insert(0, "\n".join(["## What is wanted", "", *table_lines(HEAD, rows), ""]))
     warning = "Smallest sizes: these numbers show that benchmarks run, and nothing else.\n\n" if QUICK.value else ""
     write_text_atomic(f"{path}.md", f"# {device}\n\n{warning}" + "\n".join(parts))
     write_json_atomic(f"{path}.json", {"device": device, "quick": QUICK.value, "benchmarks": found})

@@ -1,7 +1,9 @@
-"""Tokens a second of the training step for each arm of a study, compilation apart.
+"""Tokens a second of the training step for each arm of a study, compilation apart, and how long it waits for batches.
 
     python -m benchmarks.study_step --config=configs/studies/families.py
 """
+
+import time
 
 from absl import flags
 
@@ -18,22 +20,36 @@ STEPS = flags.DEFINE_integer("steps", 20, "steps that are timed", lower_bound=3)
 def main(study: StudyConfig, arguments: list[str]) -> None:
     """Compile each arm's step, then run it."""
     from arch_zoo.data.prepare import prepare_data
-    from arch_zoo.training.timing import time_steps
 
-    data = prepare_data(study.base.data)
-    timings = {slug: (config, time_steps(config, data, STEPS.value)) for slug, config in study.arm_configs().items()}
-    rows = [_row(slug, *found) for slug, found in timings.items()]
+    data, rows, numbers = prepare_data(study.base.data), [], {}
+    for slug, config in study.arm_configs().items():
+        rows.append(_measure(slug, config, data, numbers))
     publish("Training step", ["arm", "batch", "GFLOP a step", "compile s", "ms a step (median)", "range", "k tokens/s",
-                              "executed, of peak"], rows, OUT.value,
-            numbers={slug: spread(timing.seconds) for slug, (_, timing) in timings.items()})
+                              "executed, of peak", "waits (1)"], rows, OUT.value,
+            ["the share of the time in which the step waits for its batch, which is made meanwhile, as in a run"],
+            numbers)
 
 
-def _row(slug: str, config: RunConfig, timing) -> list[str]:
-    tokens = config.batch_size * config.data.length
-    return [slug, f"{config.batch_size} × {config.data.length}", f"{timing.flops / 1e9:.1f}",
-            f"{timing.compile_seconds:.1f}", f"{1e3 * timing.median:.0f}",
-            f"{1e3 * timing.seconds[0]:.0f}–{1e3 * timing.seconds[-1]:.0f}", f"{tokens / timing.median / 1e3:.1f}",
-            f"{timing.flops / timing.median / timing.peak:.0%}"]
+def _measure(slug: str, config: RunConfig, data, numbers: dict[str, dict]) -> list[str]:
+    """The arm's row; its numbers go to `numbers`."""
+    from arch_zoo.data.pipeline import Prefetcher
+    from arch_zoo.training.batches import training_batches
+    from arch_zoo.training.timing import compile_step
+
+    step = compile_step(config, data)
+    batches, waited, seconds = Prefetcher(training_batches(config, data).batch_at, 0, STEPS.value), 0.0, []
+    for _ in range(STEPS.value):
+        asked = time.perf_counter()
+        batches.next()
+        waited += time.perf_counter() - asked
+        seconds.append(step.run())  # on the same batch again: what a step takes does not depend on its tokens
+    batches.close()
+    found = numbers[slug] = spread(seconds) | {"waited": waited / (waited + sum(seconds))}
+    tokens, (fastest, slowest) = config.batch_size * config.data.length, found["range"]
+    return [slug, f"{config.batch_size} × {config.data.length}", f"{step.flops / 1e9:.1f}",
+            f"{step.compile_seconds:.1f}", f"{1e3 * found['median']:.0f}", f"{1e3 * fastest:.0f}–{1e3 * slowest:.0f}",
+            f"{tokens / found['median'] / 1e3:.1f}", f"{step.flops / found['median'] / step.peak:.0%}",
+            f"{found['waited']:.2%}"]
 
 
 if __name__ == "__main__":

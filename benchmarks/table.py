@@ -66,9 +66,8 @@ def publish(title: str, head: list[str], rows: list[list[str]], out: str | None,
         write_json_atomic(pathlib.Path(out).with_suffix(".json"), content)
 
 
-def markdown(content: dict[str, Any]) -> str:
-    """The table, of what `publish` keeps in JSON."""
-    head, rows = content["head"], content["rows"]
+def table_lines(head: list[str], rows: list[list[str]]) -> list[str]:
+    """A table in Markdown, its first column to the left."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
 
     def line(cells: list[str]) -> str:
@@ -76,6 +75,11 @@ def markdown(content: dict[str, Any]) -> str:
                                  for i, (cell, w) in enumerate(zip(cells, widths, strict=True))) + " |"
 
     rule = "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
+    return [line(head), rule, *map(line, rows)]
+
+
+def markdown(content: dict[str, Any]) -> str:
+    """The table, of what `publish` keeps in JSON."""
     notes = [f"{i}. {note}" for i, note in enumerate(content["notes"], 1)]
-    return "\n".join([f"## {content['title']}", "", line(head), rule, *map(line, rows), "", *notes,
-                      *[""] * bool(notes), content["conditions"], ""])
+    return "\n".join([f"## {content['title']}", "", *table_lines(content["head"], content["rows"]), "",
+                      *notes, *[""] * bool(notes), content["conditions"], ""])

@@ -20,7 +20,7 @@ from absl import flags
 from arch_zoo.errors import UserError
 from benchmarks.conditions import device_elsewhere
 from benchmarks.options import changes
-from benchmarks.steps.cases import CASES, ON_CPU, ON_GPU, SMALL, Case, find_case, random_batch
+from benchmarks.steps.cases import CASES, ON_CPU, ON_GPU, SMALL, Case, find_case, measured, random_batch
 from benchmarks.steps.plot import draw
 from benchmarks.steps.worker import Contender, take_turns
 from benchmarks.table import footnote, median, publish, reason_of
@@ -164,20 +164,13 @@ def _rows(case: Case, found: dict[str, dict], device: str, dtype: str, notes: li
         if "failure" in one:
             rows.append([title, one["title"], f"failed {footnote(notes, one['failure'])}", *[""] * 8])
             continue
-        seconds = one["seconds"]
-        middle = median(seconds)
-        measured = {"tokens": one["tokens"] / middle}
-        if key == "ours":
-            measured["mfu"] = one["model_flops"] / middle / one["peak_flops"]
-            executed = one["flops"] / middle / one["peak_flops"]
-        elif "failure" not in ours:
-            measured |= {"faster": middle / median(ours["seconds"]), "memory": ours["peak_bytes"] / one["peak_bytes"]}
-        ratios = [f"{measured[name]:.2f}{unit}" if name in measured else "" for name, unit in (("faster", "×"),
-                                                                                             ("memory", ""))]
-        wanted = "" if REHEARSE.value or "failure" in ours else case.verdicts(key, measured, device, dtype)
-        rows.append([title, one["title"], f"{1e3 * middle:.0f}", f"{1e3 * seconds[0]:.0f}–{1e3 * seconds[-1]:.0f}",
-                     f"{measured['tokens'] / 1e3:.1f}", ratios[0], f"{one['peak_bytes'] / 1e6:.0f}", ratios[1],
-                     *([f"{measured['mfu']:.0%}", f"{executed:.0%}"] if key == "ours" else ["", ""]), wanted])
+        seconds, values = one["seconds"], measured(found, key)
+        faster, memory, mfu, executed = (form.format(values[name]) if name in values else "" for name, form in (
+            ("faster", "{:.2f}×"), ("memory", "{:.2f}"), ("mfu", "{:.0%}"), ("executed", "{:.0%}")))
+        wanted = "" if REHEARSE.value or "failure" in ours else case.verdicts(key, values, device, dtype)
+        rows.append([title, one["title"], f"{1e3 * median(seconds):.0f}",
+                     f"{1e3 * seconds[0]:.0f}–{1e3 * seconds[-1]:.0f}", f"{values['tokens'] / 1e3:.1f}", faster,
+                     f"{one['peak_bytes'] / 1e6:.0f}", memory, mfu, executed, wanted])
     return rows
 
 

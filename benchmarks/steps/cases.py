@@ -9,6 +9,7 @@ from arch_zoo.errors import UserError
 from arch_zoo.registry import did_you_mean
 from arch_zoo.settings import override
 from arch_zoo.zoo import ZOO
+from benchmarks.table import median
 
 _PLAIN = {"model.embedding_dropout": 0.0, "model.attention_dropout": 0.0, "model.residual_dropout": 0.0,
           "model.mlp_dropout": 0.0, "model.pooler": False, "model.sentence_classes": 0, "accumulate": 1,
@@ -21,9 +22,10 @@ _4X256 = {"model.depth": 4, "model.width": 256, "model.heads": 4, "model.mlp_dim
 # Sizes that any CPU computes at once: whether a case can be built does not hang on them.
 SMALL = {"model.depth": 1, "model.width": 32, "model.heads": 2, "model.head_dim": 16, "model.mlp_dim": 64,
          "model.vocab_size": 256, "batch_size": 2, "data.length": 32}
-# What may be wanted: whether at least so much, or at most, and how a table writes it.
-MEASURES = {"faster": (operator.ge, "≥ {:.1f}×"), "memory": (operator.le, "≤ {:.1f} of its memory"),
-            "tokens": (operator.ge, "≥ {:,} tokens/s"), "mfu": (operator.ge, "≥ {:.0%} MFU")}
+# What may be wanted: whether at least so much, or at most, and how tables write the bound, and what was found.
+MEASURES = {"faster": (operator.ge, "≥ {:.1f}×", "{:.2f}×"),
+            "memory": (operator.le, "≤ {:.1f} of its memory", "{:.2f}"),
+            "tokens": (operator.ge, "≥ {:,} tokens/s", "{:,.0f}"), "mfu": (operator.ge, "≥ {:.0%} MFU", "{:.0%}")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Case:
         elsewhere = f"not judged, but on {self.device} in {self.dtype}"
         found = []
         for measure, bound in self.wanted.get(contender, {}).items():
-            compare, form = MEASURES[measure]
+            compare, form, _ = MEASURES[measure]
             verdict = ("reached" if compare(measured[measure], bound) else "not reached") if judged else elsewhere
             found.append(f"{form.format(bound)}: {verdict}")
         return "; ".join(found)
@@ -85,6 +87,22 @@ CASES = {
 }
 ON_CPU = ("decoder", "encoder", "encoder_decoder")
 ON_GPU = ("gpt2_small", "gpt2_medium", "bert_base", "t5_base")
+
+
+def measured(found: dict[str, dict[str, Any]], contender: str) -> dict[str, float]:
+    """{measure: value} of a contender's step; of another's than ours what it says of ours.
+
+    found: {contender: what `benchmarks.train_step` keeps of it}, none of these two failed but perhaps ours.
+    """
+    one, ours = found[contender], found["ours"]
+    middle = median(one["seconds"])
+    values = {"tokens": one["tokens"] / middle}
+    if contender == "ours":
+        values |= {"mfu": one["model_flops"] / middle / one["peak_flops"],
+                   "executed": one["flops"] / middle / one["peak_flops"]}
+    elif "failure" not in ours:
+        values |= {"faster": middle / median(ours["seconds"]), "memory": ours["peak_bytes"] / one["peak_bytes"]}
+    return values
 
 
 def find_case(name: str) -> Case:

@@ -22,7 +22,7 @@ def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
         title=f"First gradients by the place of norms and the depth, at {scale} scale",
         question="How does the gradient of the last block of an encoder-decoder, before any training, depend on the "
                  "number of blocks with norms behind each branch (post), before it (pre), or both (sandwich)?",
-        base=base.replace(steps=0), arms=arms, reference="post_6_blocks", match="none", seeds=20,
+        base=base.replace(steps=0, evaluate_batches=1), arms=arms, reference="post_6_blocks", match="none", seeds=10,
         varies=("model.placement", "model.depth"), metrics=("initial_gradient",), scale=scale, stand_in=stand_in,
         claims=claims("Xiong et al. 2020, Theorem 1", last,
                       ("With norms before, the last block's gradient falls as blocks are added", theorem,

@@ -9,7 +9,7 @@ from absl import flags
 
 from arch_zoo.errors import UserError
 from benchmarks import all as everything
-from benchmarks import table
+from benchmarks import table, targets
 
 CONDITIONS = "on a machine"
 
@@ -22,7 +22,7 @@ def parsed():
 
 def test_every_benchmark_is_listed():
     folder = pathlib.Path(everything.__file__).parent
-    helpers = {"__init__", "all", "arms", "conditions", "options", "table"}
+    helpers = {"__init__", "all", "arms", "conditions", "options", "table", "targets"}
     modules = {path.stem for path in folder.glob("*.py")} - helpers
     assert {benchmark.module for benchmark in everything.ALL.values()} == modules
     assert all(importlib.util.find_spec(f"benchmarks.{module}") for module in modules)
@@ -38,7 +38,8 @@ def test_a_table_is_kept_in_markdown_and_with_its_numbers(tmp_path, monkeypatch,
     assert kept["conditions"] == CONDITIONS
 
 
-TABLE = {"title": "Good", "head": ["what", "much"], "rows": [["a", "1"]], "notes": [], "conditions": CONDITIONS}
+TABLE = {"title": "Good", "head": ["what", "much"], "rows": [["a", "1"]], "notes": [], "conditions": CONDITIONS,
+         "numbers": None}
 
 
 @pytest.fixture
@@ -102,6 +103,25 @@ def test_what_a_benchmark_draws_and_measured_before_it_failed_is_kept(tmp_path, 
     assert found["numbers"] == TABLE and "failure" in found and found["plot"] == "cpu_x.png"
     assert (tmp_path / "results" / "cpu_x.png").read_bytes() == b"plot"
     assert "![x](cpu_x.png)" in everything._part("x", found)
+
+
+def test_where_each_target_stands_is_said_and_nothing_is_judged_that_was_not_measured():
+    of = {"ours": {"seconds": [1.0, 2.0, 9.0], "peak_bytes": 70, "tokens": 1000, "model_flops": 10, "flops": 10,
+                   "peak_flops": 100.0},
+          "eager": {"seconds": [3.0], "peak_bytes": 100, "tokens": 1000}, "compiled": {"failure": "no compiler"}}
+    numbers = {"train_step": {"decoder": of}, "start_up": [{"seconds": 20.0}, {"seconds": 6.0}],
+               "study_step": {"a": {"waited": 0.001}, "b": {"waited": 0.002}}, "compile_time": {"4, scanned": {}}}
+    results = {name: {"numbers": {"numbers": found}} for name, found in numbers.items()}
+    results["together"] = {"failure": "no memory"}
+    rows = [row[1:] for row in targets.standing(results, "cpu (some), 2 cores")]
+    assert rows[:4] == [["≥ 1.4×", "1.50×", "reached"], ["≤ 0.8 of its memory", "0.70", "reached"],
+                        ["≥ 1.1×", "", "not measured"], ["≤ 0.8 of its memory", "", "not measured"]]
+    assert rows[-4:] == [["≤ 3.0 s", "", "not measured"], ["≤ 3.0 s", "", "not measured"],
+                         ["≤ 5.0 s", "6.0 s", "not reached"], ["≤ 1.00%", "0.20%", "reached"]]
+    on_a_gpu = targets.standing({"train_step": {"numbers": {"numbers": {"gpt2_small": {"ours": of["ours"]}}}}}, "H200")
+    assert on_a_gpu[0][1:] == ["≥ 500,000 tokens/s", "500", "not reached"] and len(on_a_gpu) == 15
+    assert {row[-1] for row in on_a_gpu[2:]} == {"not measured"}
+    assert [row[0] for row in targets.standing({}, "NVIDIA A100")] == [targets.TARGETS[3].what]
 
 
 def test_an_unknown_name_is_one_line(monkeypatch):
