@@ -123,13 +123,17 @@ def make_plan(config: RunConfig, vocabulary: Vocabulary, room: int | None = None
     return dataclasses.replace(plan, step_seconds=seconds, why_untimed=why)
 
 
-def members_that_fit(config: RunConfig, vocabulary: Vocabulary, room: int | None = None) -> int:
-    """How many runs like this one the memory has room for, in one program: at least 1, that is for the run to find out.
+def members_that_fit(config: RunConfig, vocabulary: Vocabulary, at_most: int, room: int | None = None) -> int:
+    """How many runs like this one, of so many, have room in memory as one program: at least 1, that is for the run to
+    find out. One run's need says how many to try; what is returned was compiled and fits.
     """
     devices = choose_devices(config.devices)
-    with with_members():  # kernels may need more then
-        needed = CompiledShapes(config, vocabulary, devices).memory.run
-    return max(1, (_room(devices)[0] if room is None else room) // needed)
+    room = _room(devices)[0] if room is None else room
+    with with_members():  # kernels may need more then, of one run as well
+        count = min(at_most, room // CompiledShapes(config, vocabulary, devices).memory.run)
+        while count > 1 and (needed := CompiledShapes(config, vocabulary, devices, count).memory.run) > room:
+            count = min(count - 1, room * count // needed)
+    return max(1, count)
 
 
 class CompiledShapes:

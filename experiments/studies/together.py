@@ -118,7 +118,7 @@ def joined(workdir: pathlib.Path, cell: dict[str, Any], config: RunConfig,
     open_places = [place for kind, relative in cell.get("group", [])
                    if kind in wanted and not ((place := (workdir / relative).resolve()) / TRAINING_FILE).exists()
                    and not (place / RESULT_FILE).exists()]
-    room = members_that_fit(config, vocabulary) if open_places else 1
+    room = members_that_fit(config, vocabulary, len(open_places) + 1) if open_places else 1
     with contextlib.ExitStack() as held:
         group = {workdir: config}
         for place in open_places:

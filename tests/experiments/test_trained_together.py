@@ -53,7 +53,7 @@ def test_a_cell_trains_its_siblings_which_then_have_only_to_be_measured(base, tm
 
 def test_a_group_is_no_larger_than_what_fits_in_memory(base, tmp_path, monkeypatch):
     cells = planned(study_of(override(base, {"vectorize": "seeds"})), tmp_path)
-    monkeypatch.setattr(together, "members_that_fit", lambda config, vocabulary: 2)
+    monkeypatch.setattr(together, "members_that_fit", lambda config, vocabulary, at_most: 2)
     run_cell(cells["cells/only/seed_0"].directory)
     assert [(cell.directory / TRAINING_FILE).exists() for cell in cells.values()] == [True, True, False]
 

@@ -53,19 +53,23 @@ def test_what_xla_says_of_a_step(changes):
 
 def test_as_many_runs_fit_together_as_the_memory_has_room_for():
     config, vocabulary = small(devices=1), toy_vocabulary()
-    one = CompiledShapes(config, vocabulary, DEVICES).memory.run
-    rooms = {one // 2: 1, one: 1, 3 * one: 3, 3 * one - 1: 2}
-    assert {room: members_that_fit(config, vocabulary, room) for room in rooms} == rooms
-    assert members_that_fit(config, vocabulary) > 3
+    one, two = (CompiledShapes(config, vocabulary, DEVICES, members).memory.run for members in (1, 2))
+    rooms = {one // 2: 1, one: 1, two: 2, two - 1: 1}
+    assert {room: members_that_fit(config, vocabulary, 2, room) for room in rooms} == rooms
+    assert members_that_fit(config, vocabulary, 3) == 3
 
 
-def test_a_member_is_measured_as_one_of_several(monkeypatch):
+@pytest.mark.parametrize(("of_a_group", "fit"), [(lambda members: members, 8), (lambda members: 2 * members, 4),
+                                                 (lambda members: 2 + members, 6)])
+def test_a_group_is_measured_as_such_and_one_run_as_a_member(of_a_group, fit, monkeypatch):
+    """Whatever a group needs beside a run by itself, what is returned fits."""
     class Shapes:
-        def __init__(self, *arguments):
-            self.memory = types.SimpleNamespace(run=1 if placement.has_members() else 2)
+        def __init__(self, config, vocabulary, devices, members=1):
+            alone = 1 if placement.has_members() else 9
+            self.memory = types.SimpleNamespace(run=alone if members == 1 else of_a_group(members))
 
     monkeypatch.setattr(planning, "CompiledShapes", Shapes)
-    assert members_that_fit(small(devices=1), toy_vocabulary(), room=4) == 4
+    assert members_that_fit(small(devices=1), toy_vocabulary(), 20, room=8) == fit
 
 
 def test_what_saves_memory_is_seen_to_save_it():
