@@ -71,6 +71,7 @@ def python(code: str, complaint: str, *arguments: str) -> str:
     """What a program in a process of its own prints; UserError, the complaint and its last line, where it fails."""
     ended = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     if ended.returncode:
+        # JAX without CUDA raises an AssertionError that says nothing, and then nothing is added.
         said = (ended.stderr.strip() or f"exit code {ended.returncode}").splitlines()[-1]
-        raise UserError(f"{complaint}: {said}")
+        raise UserError(complaint if said.isidentifier() else f"{complaint}: {said}")
     return ended.stdout

@@ -115,7 +115,7 @@ print(kernels.main([]))
     (["decoding", "--batches=x", "--config=configs/zoo.py:gpt2_small"], "--batches=x: 'x' is no whole number"),
     (["import_checkpoint"], "model.vocab_size is not set"),
     (["train_step", "--change=modl.depth=2"], "modl"),
-    (["train_step", "--device=gpu"], "--device=gpu: JAX finds no device"),
+    (["train_step", "--device=gpu"], "--device=gpu: JAX finds no device; a JAX for CUDA"),
 ])
 def test_what_is_typed_wrongly_is_one_line(arguments, message):
     ended = run("-m", f"benchmarks.{arguments[0]}", *arguments[1:])
