@@ -36,7 +36,7 @@ def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
         title=f"BART, Table 1, at {scale} scale",
         question=f"An encoder-decoder restores spoilt text for {before:,} steps, and then learns in {base.steps:,} to "
                  f"write the second half of a text given the first: which way to spoil prepares best?",
-        base=base, arms=continued(NOISES, before, recipe), reference="text_infilling", match="steps",
+        base=base, arms=continued(NOISES, {"steps": before, **recipe}), reference="text_infilling", match="steps",
         varies=("objective",), count_preparation=False, metrics=(), losses=("prefix_lm",), scale=scale,
         stand_in=stand_in,
         claims=(*claims(source, metric,

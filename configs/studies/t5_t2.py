@@ -2,8 +2,7 @@
 
 Paper: Raffel et al. 2020, section 3.2: five shapes, pre-trained and fine-tuned.
 Reason: the question this project exists for. At bench and gpu scale the shapes learn to translate from scratch, which
-  shows what seeing the source from both sides gives; objectives, the table's other half, are not run there, since what
-  pre-training adds needs the paper's scale.
+  shows what seeing the source from both sides gives; objectives, the table's other half, are t5.t2_objectives there.
 At paper scale, other than the paper: SST-2 stands for all of GLUE, and the other tasks are not measured; fine-tuning is
   three passes with AdamW, not 2^18 steps with Adafactor, and the last weights count, not the best; the rate rises for
   10,000 steps, where the paper's is constant; 512 tokens of text a window, before corruption.
@@ -11,29 +10,9 @@ Command: python -m experiments.reproduce --table=t5.t2 --scale=bench --data=FOLD
 Expected: docs/ablations/t5_t2.md
 """
 
+from experiments.ablations import t5
 from experiments.ablations.protocol import at, classifying, pairs_run, t5_run
 from experiments.studies.config import Arm, Claim, PaperRow, PaperTable, StudyConfig
-
-ARCHITECTURE = "model.architecture"
-SHAPES = {
-    "encoder-decoder": {},
-    "shared": {"model.share_stacks": True},
-    "half as deep": {},  # see below
-    "language model": {ARCHITECTURE: "decoder_only"},
-    "prefix language model": {ARCHITECTURE: "prefix_decoder"},
-}
-LM_OF = {"language model": "causal_lm"}  # the others see the first part of a text from both sides
-COLUMNS = ("GLUE", "CNN/DM", "SQuAD", "SuperGLUE", "En-De", "En-Fr", "En-Ro")
-DENOISING = {"encoder_decoder": (83.28, 19.24, 80.88, 71.36, 26.98, 39.82, 27.65),
-             "shared": (82.81, 18.78, 80.63, 70.73, 26.72, 39.03, 27.46),
-             "half_as_deep": (80.88, 18.97, 77.59, 68.42, 26.38, 38.40, 26.95),
-             "language_model": (74.70, 17.93, 61.14, 55.02, 25.09, 35.28, 25.86),
-             "prefix_language_model": (81.82, 18.61, 78.94, 68.11, 26.43, 37.98, 27.39)}
-LM = {"encoder_decoder_lm": (79.56, 18.59, 76.02, 64.29, 26.27, 39.17, 26.86),
-      "shared_lm": (79.60, 18.13, 76.35, 63.50, 26.62, 39.17, 27.05),
-      "half_as_deep_lm": (78.67, 18.26, 75.32, 64.06, 26.13, 38.42, 26.89),
-      "language_model_lm": (73.78, 17.54, 53.81, 56.51, 25.23, 34.31, 25.38),
-      "prefix_language_model_lm": (79.68, 17.84, 76.87, 64.86, 26.28, 37.51, 26.76)}
 
 
 def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
@@ -44,12 +23,10 @@ def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
     else:
         base, stand_in = pairs_run(scale, data)
         measured, metric = {"metrics": (), "losses": ("translation",)}, "loss/translation"
-    half = {"model.depth": base.model.depth // 2}
-    arms = [Arm(name, half if name == "half as deep" else changes) for name, changes in SHAPES.items()]
+    arms = [Arm(name, sizes) for name, sizes in t5.shapes(base).items()]
     if pre_trained:
-        arms += [Arm(f"{arm.name}, LM", {**arm.overrides, "objective": LM_OF.get(arm.name, "prefix_lm")})
-                 for arm in arms]
-    t5 = "Raffel et al. 2020, Table 2"
+        arms += [Arm(f"{arm.name}, LM", arm.overrides | t5.as_language_model(arm.name)) for arm in arms]
+    source = "Raffel et al. 2020, Table 2"
     claims = [("Letting a decoder see the source from both sides mends most of what a language model lacks",
                "GLUE 81.82 against 74.70, SQuAD 78.94 against 61.14", "prefix_language_model", "language_model", {}),
               ("An encoder-decoder beats a language model of as many operations",
@@ -66,17 +43,17 @@ def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
         title=f"T5, Table 2, at {scale} scale",
         question="With the same text and as many steps: encoder-decoder, shared, half as deep, language model or "
                  "prefix language model?" + ("" if pre_trained else " Trained to translate; the table's other factor, "
-                                             "the objective of pre-training, is not run at this scale."),
+                                             "the objective of pre-training, is t5.t2_objectives at this scale."),
         base=base, arms=tuple(arms), reference="encoder_decoder", match="steps",
-        varies=(ARCHITECTURE, "model.share_stacks", "model.depth", *(("objective",) if pre_trained else ())),
+        varies=("model.architecture", "model.share_stacks", "model.depth", *(("objective",) if pre_trained else ())),
         **measured, scale=scale, stand_in=stand_in,
-        claims=tuple(Claim(text=text, source=t5, numbers=numbers, metric=metric,
+        claims=tuple(Claim(text=text, source=source, numbers=numbers, metric=metric,
                            better_arm=better, worse_arm=worse, **how) for text, numbers, better, worse, how in claims),
         paper=PaperTable(
-            source=f"{t5}: pre-trained on C4 by denoising, or as a language model (LM), and fine-tuned",
-            columns=COLUMNS, baseline="encoder_decoder", beside={"GLUE": metric}, deviations={"GLUE": 0.235},
-            rows=tuple(PaperRow(arm, dict(zip(COLUMNS, values, strict=True)))
-                       for arm, values in (DENOISING | LM if pre_trained else DENOISING).items()),
+            source=f"{source}: pre-trained on C4 by denoising, or as a language model (LM), and fine-tuned",
+            columns=t5.COLUMNS, baseline="encoder_decoder", beside={"GLUE": metric}, deviations=t5.GLUE_DEVIATION,
+            rows=tuple(PaperRow(arm, dict(zip(t5.COLUMNS, values, strict=True)))
+                       for arm, values in (t5.DENOISING | t5.LM if pre_trained else t5.DENOISING).items()),
             note="" if pre_trained else "Ours are trained to translate from scratch: the order of shapes can be "
-                                        "compared, the numbers cannot. The claim that denoising beats a language model "
-                                        "as pre-training is not informative at this scale and is left to scale=paper."))
+                                        "compared, the numbers cannot. t5.t2_objectives measures what denoising "
+                                        "gives as pre-training."))

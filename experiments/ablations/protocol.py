@@ -161,16 +161,19 @@ def classifying(data: str | None, learning: dict[str, Any], scale: str = "bench"
     return {"metrics": (), "tasks": (task,)}, "fine_tuned/accuracy", "tasks.0.learning"
 
 
-def continued(noises: dict[str, dict[str, Any]], steps: int, before: dict[str, Any] | None = None) -> tuple[Arm, ...]:
-    """Arms that each begin with the parameters of a run of `steps` under a noise of their own, {name: overrides}, and
-    one, "no pre-training", that begins with none. All go on alike, as the base of the study does. `before`: overrides
-    of all runs that prepare.
+def continued(noises: dict[str, dict[str, Any]], before: dict[str, Any]) -> tuple[Arm, ...]:
+    """Arms that each begin with the parameters of a run under a noise of their own, {name: overrides}, and one, "no
+    pre-training", that begins with none. All go on alike, as the base of the study does. `before`: overrides of all
+    runs that prepare, their steps among them.
     """
-    arms = [Arm("no pre-training", {})]
-    for name, overrides in noises.items():
-        first = Arm(f"{name}, before", {**(before or {}), **overrides, "steps": steps}, preparation=True)
-        arms += [first, Arm(name, {}, starts_from=first.slug)]
-    return tuple(arms)
+    arms = (arm for name, noise in noises.items() for arm in prepared(name, noise | before))
+    return Arm("no pre-training", {}), *arms
+
+
+def prepared(name: str, before: dict[str, Any], after: dict[str, Any] | None = None) -> tuple[Arm, Arm]:
+    """(a run that only prepares, with these overrides; the arm that begins with its parameters, with its own)."""
+    first = Arm(f"{name}, before", before, preparation=True)
+    return first, Arm(name, after or {}, starts_from=first.slug)
 
 
 def claims(source: str, metric: str, *rows: tuple, verified: bool = True) -> tuple[Claim, ...]:
