@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.steps.cases import CASES, MEASURES, measured
+from benchmarks.steps.cases import CASES, MEASURES, Case, measured
 
 HEAD = ["what", "wanted", "found", ""]
+_BESIDE = {"ours": "", "eager": " beside torch eager", "compiled": " beside torch.compile"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,19 +43,26 @@ def standing(results: dict[str, dict], device: str) -> list[list[str]]:
     numbers = {name: one["numbers"]["numbers"] for name, one in results.items() if "numbers" in one}
     rows = []
     for name, case in CASES.items():
-        for contender, wanted in case.wanted.items() if case.device in device else ():
-            found = _found(lambda of, name=name, contender=contender: measured(of[name], contender),
-                           numbers.get("train_step")) or {}
-            beside = {"ours": "", "eager": " beside torch eager", "compiled": " beside torch.compile"}[contender]
-            for measure, bound in wanted.items():
-                compare, bounded, form = MEASURES[measure]
-                rows.append(_row(f"{case.title}{beside}", bounded.format(bound), found.get(measure), form,
-                                 lambda value, compare=compare, bound=bound: compare(value, bound)))
+        steps = numbers.get("train_step", {}).get(name, {})
+        for ours in ("ours", *({"parts"} & steps.keys())) if case.device in device else ():
+            rows += _rows_of(case, steps, ours)
     for target in TARGETS:
         if target.device in device:
             rows.append(_row(target.what, f"≤ {target.form.format(target.bound)}",
                              _found(target.measure, numbers.get(target.benchmark)), target.form,
                              lambda value, bound=target.bound: value <= bound))
+    return rows
+
+
+def _rows_of(case: Case, steps: dict[str, dict], ours: str) -> list[list[str]]:
+    """What is wanted of a step beside each of its peers."""
+    rows, title = [], steps[ours]["title"].replace("arch_zoo", case.title) if ours in steps else case.title
+    for contender, wanted in case.wanted.items():
+        found = _found(lambda of, contender=contender: measured(of, contender, ours), steps) or {}
+        for measure, bound in wanted.items():
+            compare, bounded, form = MEASURES[measure]
+            rows.append(_row(title + _BESIDE[contender], bounded.format(bound), found.get(measure), form,
+                             lambda value, compare=compare, bound=bound: compare(value, bound)))
     return rows
 
 

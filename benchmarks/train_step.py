@@ -8,7 +8,9 @@
 All begin from the same weights and take the same batch; that their losses agree is looked at. Each has a process of its
 own and all cores. On a CPU they take turns, a few steps at a time, so that a slow moment of the machine strikes all; on
 a GPU each has the card for itself, one after another. One that fails is named with its reason, and the others go on.
-Ours runs under the environment that the programs set; "our malloc" is eager torch under the same settings.
+Ours runs under the environment that the programs set; "our malloc" is eager torch under the same settings. "In 4
+parts" is ours with accumulate=4: the same gradient of the same batch, a quarter at a time; torch's step could
+be cut by hand, too.
 Memory is on a GPU the card's: ours since the process began, compilation included, torch's that of the steps.
 """
 
@@ -32,9 +34,10 @@ MODEL = flags.DEFINE_list("model", None, f"cases: {', '.join(CASES)}; default: {
 DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "type of activations; default: float32 on CPU, "
                                                                   "bfloat16 on a GPU")
 DEVICE = flags.DEFINE_enum("device", "cpu", ["cpu", "gpu"], "where")
-PEERS = flags.DEFINE_multi_enum("peer", None, ["eager", "malloc", "compiled"],
-                                "what stands beside ours; malloc: eager with our malloc settings, on CPU only; "
-                                "default: all three, and with --beside none")
+PEERS = flags.DEFINE_multi_enum("peer", None, ["parts", "eager", "malloc", "compiled"],
+                                "what stands beside ours; parts: ours with the batch in parts, which saves memory, and "
+                                "malloc: eager with our malloc settings, both on CPU only; default: all four, and with "
+                                "--beside none")
 BESIDE = flags.DEFINE_string("beside", None, "folder of another checkout of this project: its step stands beside ours")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "turns of each", lower_bound=1)
 STEPS = flags.DEFINE_integer("steps", 4, "steps in a turn", lower_bound=1)
@@ -42,7 +45,8 @@ CHANGE = flags.DEFINE_multi_string("change", [], "PATH=VALUE: a field of our run
 REHEARSE = flags.DEFINE_bool("rehearse", False, "smallest sizes: shows that each case runs, and measures nothing")
 OUT = flags.DEFINE_string("out", "runs/train_step.md", "write the table to this file, and a plot (.png) and the "
                                                        "numbers (.json) beside it")
-_TITLES = {"eager": "torch eager", "malloc": "torch eager, our malloc", "compiled": "torch.compile"}
+_TITLES = {"parts": "arch_zoo, in {} parts", "eager": "torch eager", "malloc": "torch eager, our malloc",
+           "compiled": "torch.compile"}
 
 
 def main(arguments: list[str]) -> int | None:
@@ -110,16 +114,20 @@ def _contenders(name: str, dtype: str, folder: str) -> dict[str, Contender]:
     ours = ("benchmarks.steps.ours", [name, dtype, folder, *fields], fast | platform)
     found = {"ours": Contender("arch_zoo", *ours)}
     for peer in PEERS.value or ([] if BESIDE.value else _TITLES):
-        if peer == "malloc" and (on_gpu or "GLIBC_TUNABLES" not in fast):
-            continue
-        mode, environment = peer, {}
-        if peer == "malloc":
-            mode, environment = "eager", {"GLIBC_TUNABLES": fast["GLIBC_TUNABLES"]}
-        arguments = [mode, dtype, "cuda" if on_gpu else "cpu", folder]
-        found[peer] = Contender(_TITLES[peer], "benchmarks.steps.peer", arguments, environment)
+        if peer == "parts" and not on_gpu:
+            parts = 2 if REHEARSE.value else 4  # a rehearsal's batch has only two
+            found[peer] = Contender(_TITLES[peer].format(parts), ours[0], [*ours[1], f"accumulate={parts}"], ours[2])
+        if peer == "malloc" and not on_gpu and (tunables := fast.get("GLIBC_TUNABLES")):
+            found[peer] = Contender(_TITLES[peer], *_peer("eager", dtype, folder), {"GLIBC_TUNABLES": tunables})
+        if peer in ("eager", "compiled"):
+            found[peer] = Contender(_TITLES[peer], *_peer(peer, dtype, folder), {})
     if BESIDE.value is not None:
         found["beside"] = Contender(BESIDE.value, *ours, BESIDE.value)
     return found
+
+
+def _peer(mode: str, dtype: str, folder: str) -> tuple[str, list[str]]:
+    return "benchmarks.steps.peer", [mode, dtype, "cuda" if DEVICE.value == "gpu" else "cpu", folder]
 
 
 def _write(config, folder: str) -> None:

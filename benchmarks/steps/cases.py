@@ -89,19 +89,19 @@ ON_CPU = ("decoder", "encoder", "encoder_decoder")
 ON_GPU = ("gpt2_small", "gpt2_medium", "bert_base", "t5_base")
 
 
-def measured(found: dict[str, dict[str, Any]], contender: str) -> dict[str, float]:
+def measured(found: dict[str, dict[str, Any]], contender: str, ours: str = "ours") -> dict[str, float]:
     """{measure: value} of a contender's step; of another's than ours what it says of ours.
 
     found: {contender: what `benchmarks.train_step` keeps of it}, none of these two failed but perhaps ours.
     """
-    one, ours = found[contender], found["ours"]
+    one, our = found[contender], found[ours]
     middle = median(one["seconds"])
     values = {"tokens": one["tokens"] / middle}
-    if contender == "ours":
+    if contender == ours:
         values |= {"mfu": one["model_flops"] / middle / one["peak_flops"],
                    "executed": one["flops"] / middle / one["peak_flops"]}
-    elif "failure" not in ours:
-        values |= {"faster": middle / median(ours["seconds"]), "memory": ours["peak_bytes"] / one["peak_bytes"]}
+    elif "failure" not in our:
+        values |= {"faster": middle / median(our["seconds"]), "memory": our["peak_bytes"] / one["peak_bytes"]}
     return values
 
 

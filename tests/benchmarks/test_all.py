@@ -109,11 +109,17 @@ def test_where_each_target_stands_is_said_and_nothing_is_judged_that_was_not_mea
     of = {"ours": {"seconds": [1.0, 2.0, 9.0], "peak_bytes": 70, "tokens": 1000, "model_flops": 10, "flops": 10,
                    "peak_flops": 100.0},
           "eager": {"seconds": [3.0], "peak_bytes": 100, "tokens": 1000}, "compiled": {"failure": "no compiler"}}
+    of["parts"] = of["ours"] | {"title": "arch_zoo, in 4 parts", "seconds": [3.0], "peak_bytes": 50}
+    of["ours"]["title"] = "arch_zoo"
     numbers = {"train_step": {"decoder": of}, "start_up": [{"seconds": 20.0}, {"seconds": 6.0}],
                "study_step": {"a": {"waited": 0.001}, "b": {"waited": 0.002}}, "compile_time": {"4, scanned": {}}}
     results = {name: {"numbers": {"numbers": found}} for name, found in numbers.items()}
     results["together"] = {"failure": "no memory"}
-    rows = [row[1:] for row in targets.standing(results, "cpu (some), 2 cores")]
+    whole, *_ = told = targets.standing(results, "cpu (some), 2 cores")
+    assert whole[0] == "GPT-2, 4 × 256 beside torch eager" and told[4:6] == [
+        ["GPT-2, 4 × 256, in 4 parts beside torch eager", "≥ 1.4×", "1.00×", "not reached"],
+        ["GPT-2, 4 × 256, in 4 parts beside torch eager", "≤ 0.8 of its memory", "0.50", "reached"]]
+    rows = [row[1:] for row in told]
     assert rows[:4] == [["≥ 1.4×", "1.50×", "reached"], ["≤ 0.8 of its memory", "0.70", "reached"],
                         ["≥ 1.1×", "", "not measured"], ["≤ 0.8 of its memory", "", "not measured"]]
     assert rows[-4:] == [["≤ 3.0 s", "", "not measured"], ["≤ 3.0 s", "", "not measured"],
