@@ -17,7 +17,7 @@ from arch_zoo.objectives import Undefined
 from arch_zoo.objectives.base import Seeds
 from arch_zoo.objectives.causal_lm import CausalLM
 from arch_zoo.registry import ARCHITECTURES
-from tests.fine_tuning.made import CONFIG, NAMES, TOKENIZER, ask, learn, model_of, task_of, texts
+from tests.fine_tuning.made import CONFIG, NAMES, TOKENIZER, ask, learn, model_of, sealed, task_of, texts
 
 KINDS = list(Kind)
 LONG = CONFIG.replace(length=16)
@@ -83,8 +83,8 @@ def test_a_choice_that_is_not_there_is_never_taken_and_has_no_share_in_the_loss(
 
 @functools.cache
 def learnt_by_heart(kind):
-    """(task, question, what was learnt), from eight examples."""
-    task = task_of(kind, 8)
+    """(task, question, what was learnt), from eight examples; the held-out answers are sealed."""
+    task = sealed(task_of(kind, 8))
     question, _, learnt = learn("encoder_only", task, BY_HEART)
     return task, question, learnt
 
@@ -217,26 +217,13 @@ def test_a_model_without_a_causal_loss_is_refused_one(name, message):
 
 # --- what is not read --------------------------------------------------------------------------------------------
 
-class Sealed(int):
-    """An answer that nobody may look at."""
-
-    def __array__(self, *arguments, **keywords):
-        raise AssertionError("a held-out answer was read")
-
-    __index__ = __int__ = __float__ = __add__ = __eq__ = __array__
-    __hash__ = None
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_held_out_answers_are_read_neither_in_training_nor_in_answering(kind):
     task, question, learnt = learnt_by_heart(kind)
-    sealed = dataclasses.replace(task, dev=[Example(e.texts, Sealed(), e.choices) for e in task.dev])
-    blind, _, learnt_blind = learn("encoder_only", sealed, BY_HEART)
-    jax.tree.map(np.testing.assert_array_equal, learnt, learnt_blind)
-    assert question.predict(learnt["model"], learnt["head"], task.dev) == \
-        blind.predict(learnt["model"], learnt["head"], sealed.dev)
+    predicted, _ = question.predict(learnt["model"], learnt["head"], task.dev)
+    assert len(predicted) == len(task.dev)
     with pytest.raises((AssertionError, TypeError)):  # the negative control
-        learn("encoder_only", dataclasses.replace(task, train=sealed.dev), BY_HEART)
+        learn("encoder_only", dataclasses.replace(task, train=task.dev), BY_HEART)
 
 
 def test_texts_longer_than_learned_positions_reach_are_undefined():
