@@ -1,5 +1,6 @@
 """The weights that fine-tuning begins with: taken from a run, drawn anew, or some of each."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,16 +27,17 @@ def starting_weights(model: nn.Module, parameters: Mapping[str, Any], transfer: 
     last = {"all": blocks, "scratch": -1}.get(transfer, transfer)
     if last == blocks and model.vocab_size == len(parameters["embedding"]["token_embedding"]):
         return parameters
-    drawn = _drawn(model, seed)
+    return _partly_drawn(model, dict(parameters), numbers, last, jax.random.key(seed))
+
+
+# Of the module, so that all seeds share its program: models are equal where all their fields are.
+@functools.partial(jax.jit, static_argnames="model")
+def _partly_drawn(model: nn.Module, parameters: dict[str, Any], numbers: Any, last: jax.Array, key: jax.Array) -> Any:
+    """Layers up to `last` of the parameters; the others and added rows as training would draw them from this key."""
+    batch, visibility = rows_batch([Row([0, 0], 2, False)], 2, 0), model.config.architecture.visibility
 
     def chosen(new, old, number):
         taken = jnp.where(number <= last, old, new[:len(old)] if new.shape != old.shape else new)
         return taken if new.shape == old.shape else jnp.concatenate([taken, new[len(old):]])
 
-    return jax.tree.map(chosen, drawn, dict(parameters), numbers)
-
-
-def _drawn(model: nn.Module, seed: int) -> Any:
-    """Initial weights of a model, as training would draw them from this seed."""
-    batch, visibility = rows_batch([Row([0, 0], 2, False)], 2, 0), model.config.architecture.visibility
-    return jax.jit(lambda key: model.init(key, batch, visibility, train=False)["params"])(jax.random.key(seed))
+    return jax.tree.map(chosen, model.init(key, batch, visibility, train=False)["params"], parameters, numbers)

@@ -16,6 +16,9 @@ from tests.toy import compatible_pairs, toy_model
 
 ROUTES = ("conditional", "plausibility", "plausibility_within_words")
 EVERY = compatible_pairs()
+# With one pair of each architecture there are batches of two shapes; with the others both would only be compiled again.
+TWO_SHAPES = [("encoder_only", "masked_lm"), ("decoder_only", "causal_lm"), ("prefix_decoder", "prefix_lm"),
+              ("encoder_decoder", "span_corruption")]
 
 
 @functools.cache
@@ -45,7 +48,8 @@ def routes_of(objective, pairs):
 @pytest.mark.parametrize(("architecture", "objective"), EVERY, ids=["-".join(pair) for pair in EVERY])
 def test_scores_do_not_depend_on_company_order_batch_size_or_padding(architecture, objective, monkeypatch):
     scorer = scorer_of_pair(architecture, objective)
-    for items in routes_of(config_of(architecture, objective).objective, sentences()).values():
+    pairs = sentences() if (architecture, objective) in TWO_SHAPES else sentences()[:3]
+    for items in routes_of(config_of(architecture, objective).objective, pairs).values():
         together = scorer.scores(items)
         assert len(np.unique(together.round(3))) == len(items)
         np.testing.assert_allclose(scorer.scores(items[::-1])[::-1], together, rtol=1e-5)

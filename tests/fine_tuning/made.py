@@ -1,5 +1,6 @@
 """Small tasks over the toy vocabulary, and models of every architecture to learn them."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -70,6 +71,21 @@ def task_of(kind: Kind, count: int = 32, numbers: bool = False) -> Labelled:
     return Labelled("toy", kind, () if numbers else labels, metrics, train, dev, roles=roles)
 
 
+class Sealed:
+    """An answer that nobody may look at: whatever is done with it raises, or tells nothing."""
+
+    def __array__(self, *arguments, **keywords):
+        raise AssertionError("a held-out answer was read")
+
+    __bool__ = __eq__ = __array__
+    __hash__ = None
+
+
+def sealed(task: Labelled) -> Labelled:
+    """The task with held-out answers that nobody may look at."""
+    return dataclasses.replace(task, dev=[Example(e.texts, Sealed(), e.choices) for e in task.dev])
+
+
 def config_of(architecture: str, **changes) -> RunConfig:
     """A tiny run of an architecture, with an objective that it can be trained with."""
     return tiny_config(**{"model__architecture": architecture, "objective": OBJECTIVE_OF[architecture],
@@ -95,3 +111,18 @@ def learn(architecture: str, task: Labelled, config: FineTuningConfig = CONFIG, 
     """(the question, what was there before, what was learnt)."""
     question, parameters = ask(architecture, task, config, answer, **changes)
     return question, parameters, Learner(question, task.train, config).learn(parameters, seed)
+
+
+class Watched(Learner):
+    """Keeps the weights that there are after each step."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.states, step = [], self._step
+
+        def noted(*arguments):
+            made = step(*arguments)
+            self.states.append(made[0])
+            return made
+
+        self._step = noted

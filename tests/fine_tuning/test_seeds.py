@@ -23,12 +23,14 @@ SMALL = FineTuneConfig(epochs=1, batch_size=8, length=12, seeds=2, data="made up
 
 @pytest.fixture
 def learnt(monkeypatch):
-    """The seeds that were learnt, in order."""
-    found, learn = [], Learner.learn
+    """The seeds that were learnt, in order; what is learnt is a head that the seed draws."""
+    found = []
 
     def noted(self, parameters, seed, label=None):
         found.append(seed)
-        return learn(self, parameters, seed, label)
+        rng = np.random.default_rng(seed)
+        head = {name: rng.normal(size=leaf.shape).astype(np.float32) for name, leaf in self._question.head().items()}
+        return {"model": parameters, "head": head}
 
     monkeypatch.setattr(Learner, "learn", noted)
     return found

@@ -7,6 +7,8 @@ import jax
 import numpy as np
 
 from arch_zoo.config import RunConfig
+from arch_zoo.evaluation.likelihood import Scorer
+from arch_zoo.examples import SourceTarget
 from arch_zoo.generation.writer import Writer
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.objectives.rows import Shape, collate
@@ -56,9 +58,27 @@ def writer_of(architecture: str, objective: str, ends: float = 1.5, rows: int = 
     return writer_with(config, parameters_of(config, ends), rows)
 
 
+_compiled: dict = {}
+
+
 def writer_with(config: RunConfig, parameters, rows: int = 6) -> Writer:
-    """A writer with these parameters."""
-    return Writer(config.objective, config.model.architecture, toy_model(config), parameters, VOCABULARY, rows)
+    """A writer with these parameters. Of a model one reading and one writing program serve all objectives and rows."""
+    writer = Writer(config.objective, config.model.architecture, toy_model(config), parameters, VOCABULARY, rows)
+    key = writer.architecture.name, writer.model
+    writer._begin, writer._advance = _compiled.setdefault(key, (writer._begin, writer._advance))
+    return writer
+
+
+class Likelihoods(Scorer):
+    """A scorer whose batches have all one shape, so that one program is compiled."""
+
+    def _shape(self, row) -> Shape:
+        return Shape(16, 12, 0) if isinstance(row, SourceTarget) else Shape(0, 24, 8)
+
+
+def likelihoods_by(writer: Writer) -> Scorer:
+    """A scorer of the writer's model."""
+    return Likelihoods(writer.architecture, writer.model, writer.parameters, writer.vocabulary, 1024)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
