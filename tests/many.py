@@ -1,8 +1,9 @@
 """Run many command lines of a program, each in a fork of one process: an import is paid once, not for each.
 
 Reads lines of JSON {"preload": [modules, or "module:function" to be called], "commands": [{"module": …, "arguments":
-[…]}]} from standard input; writes for each a line, a list of {"code", "out", "err", "imported"}, where "imported" are
-the packages that the process had at its end. Lines that preload the same share one process.
+[…]}]} from standard input, with "directory" and "environment" where the commands have others than this process; writes
+for each a line, a list of {"code", "out", "err", "imported"}, where "imported" are the packages that the process had at
+its end. Lines that preload the same share one process.
 """
 
 import importlib
@@ -13,14 +14,16 @@ import sys
 import tempfile
 
 
-def in_fork(module: str, arguments: list[str]) -> dict:
-    """`python -m module arguments` in a fork of this process."""
+def in_fork(module: str, arguments: list[str], directory: str, environment: dict[str, str]) -> dict:
+    """`python -m module arguments` in a fork of this process, in the directory, with more in its environment."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, tempfile.TemporaryFile("w+") as note:
         child = os.fork()
         if child == 0:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # what comes next is not for it
             os.dup2(out.fileno(), 1)
             os.dup2(err.fileno(), 2)
+            os.chdir(directory)
+            os.environ.update(environment)
             _become(module, arguments, note.fileno())
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         texts = []
@@ -66,4 +69,5 @@ if __name__ == "__main__":
     for line in sys.stdin:
         task = json.loads(line)
         preload(task["preload"])
-        print(json.dumps([in_fork(c["module"], c["arguments"]) for c in task["commands"]]), flush=True)
+        place = task.get("directory", "."), task.get("environment", {})
+        print(json.dumps([in_fork(c["module"], c["arguments"], *place) for c in task["commands"]]), flush=True)

@@ -141,11 +141,14 @@ def assert_same_run(a: pathlib.Path, b: pathlib.Path) -> None:
 
 
 class Forking:
-    """A process of tests.many that has imported `preload` and forks for each command, as long as this one lives."""
+    """A process of tests.many that has imported `preload` and forks for each command, as long as this one lives.
 
-    def __init__(self, environment: dict[str, str]):
+    `code`: the directory from which it imports.
+    """
+
+    def __init__(self, environment: dict[str, str], code: pathlib.Path = ROOT):
         self._err = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen([sys.executable, "-m", "tests.many"], cwd=ROOT, env=environment, text=True,
+        self._process = subprocess.Popen([sys.executable, "-m", "tests.many"], cwd=code, env=environment, text=True,
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._err)
 
     def run(self, task: dict, timeout: float = 600) -> list[dict]:

@@ -96,25 +96,27 @@ def test_deep_stacks_stay_close(case, tmp_path):
 @pytest.mark.parametrize("name", ["gpt2", "llama", "falcon_7b", "falcon_40b", "falcon_rw", "mistral", "opt", "bloom",
                                   "gpt_neox", "gptj", "gemma", "t5", "mt5", "bart", "mbart", "pegasus"])
 def test_the_references_cached_decoding_gives_our_logits(name, tmp_path):
-    """Token by token with the reference's cache, against ours of the whole stream at once; no padding."""
+    """Token by token with the reference's cache, against ours of the whole stream at once; no padding.
+
+    Shapes are those of `rows`, which share our compiled program.
+    """
     case = BY_NAME[name]
     model, ours = imported(case, tmp_path / "theirs")
-    ids = np.random.default_rng(3).integers(3, VOCABULARY, (2, 9))
-    given = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
-    if case.kind == BOTH:
-        given |= {"decoder_input_ids": ids[:, ::-1].copy(), "decoder_attention_mask": np.ones_like(ids)}
+    rng = np.random.default_rng(3)
+    given = {name: np.ones_like(value) if name.endswith("mask") else rng.integers(3, VOCABULARY, value.shape)
+             for name, value in rows(case).items() if name.endswith(("input_ids", "attention_mask"))}
     read = "decoder_input_ids" if case.kind == BOTH else "input_ids"
     found = our_outputs(ours.model, ours.parameters, batch_of(given))["logits"]
     cache, steps = None, []
     with torch.no_grad():
-        for t in range(ids.shape[1]):
+        for t in range(given[read].shape[1]):
             step = {name: value for name, value in given.items() if not name.startswith("decoder")}
             step |= {read: given[read][:, t:t + 1]}
             if case.kind == DECODER:
                 step["attention_mask"] = np.ones((2, t + 1), np.int64)
             out = model(**accepted(model, step), past_key_values=cache, use_cache=True)
             cache, steps = out.past_key_values, [*steps, out.logits.numpy()]
-    assert relative_error(found, np.concatenate(steps, axis=1), np.ones(ids.shape, bool)) < TOLERANCE
+    assert relative_error(found, np.concatenate(steps, axis=1), np.ones(given[read].shape, bool)) < TOLERANCE
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "falcon_40b", "bloom", "opt", "gpt_neox", "gptj", "bert_mlm",
