@@ -57,8 +57,7 @@ def both(request, tmp_path_factory):
         parameters = ours.parameters
     else:
         config, parameters = trained_here(kind)
-        exported = export_checkpoint(home / "ours", config.model, parameters, special_ids={"pad_token_id": PAD})
-        assert exported == kind
+        export_checkpoint(home / "ours", config.model, parameters, special_ids={"pad_token_id": PAD})
         name = json.loads((home / "ours" / "config.json").read_text())["architectures"][0]
         reference = getattr(transformers, name).from_pretrained(home / "ours", attn_implementation="eager").eval()
     model = config.model.architecture.build(config.model, SIZE, "float32")

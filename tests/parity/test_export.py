@@ -30,11 +30,15 @@ def directories(tmp_path):
     (tmp_path / "back").mkdir()
 
 
-# Of gpt2, bert and t5 test_evaluation.py shows it: log-likelihoods of models that were trained here and exported.
 @pytest.mark.parametrize(("architecture", "objective", "options", "model_type"), [
+    ("decoder_only", "causal_lm", {}, "gpt2"),
     ("decoder_only", "causal_lm", {"position": "rotary", "norm": "rms_norm", "gated": True, "activation": "silu",
                                    "attention_bias": False, "mlp_bias": False, "kv_heads": 1}, "llama"),
+    ("encoder_only", "masked_lm", {"placement": "post", "embedding_norm": True, "head_transform": True,
+                                   "logits_bias": True, "token_types": 2, "activation": "gelu"}, "bert"),
     ("encoder_decoder", "prefix_lm", {"placement": "post", "embedding_norm": True, "position.offset": 2}, "bart"),
+    ("encoder_decoder", "span_corruption", {"position": "t5_bias", "norm": "rms_norm", "attention_bias": False,
+                                            "mlp_bias": False, "scale_attention": False, "activation": "relu"}, "t5"),
 ])
 def test_the_reference_reproduces_a_model_trained_here(architecture, objective, options, model_type, tmp_path):
     options = {f"model__{name.replace('.', '__')}": value for name, value in options.items()}
