@@ -20,8 +20,11 @@ from arch_zoo.files import cache_directory, read_json, write_json_atomic, write_
 from arch_zoo.settings import override
 from arch_zoo.training import loop
 from arch_zoo.training.layout import RESULT_FILE
-from arch_zoo.training.workdir import claim
+from arch_zoo.training.setup import Setup
+from arch_zoo.training.starting import write_given_parameters
+from arch_zoo.training.workdir import claim, write_environment
 from experiments.environment import fast_environment
+from tests.toy import drawn
 from tests.xla import QUICK_TO_COMPILE, simulated_devices
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -101,12 +104,29 @@ def trained(corpus: pathlib.Path | str, workdir: pathlib.Path, **changes) -> pat
 
     `changes` are those of `tiny_flags`.
     """
-    cache = cache_directory(None) / "test_runs"
-    values = TINY | {"data.corpus": str(corpus), "data.cache_dir": str(cache), "devices": 1}
-    config = override(RunConfig(), values | {name.replace("__", "."): value for name, value in changes.items()})
+    config = _tiny_run(corpus, changes)
     with claim(workdir, config):
         write_json_atomic(workdir / RESULT_FILE, loop.train(config, prepare_data(config.data, config.require), workdir))
     return workdir
+
+
+def untrained(corpus: pathlib.Path | str, workdir: pathlib.Path, **changes) -> pathlib.Path:
+    """As `trained`, for tests to which one such run is as good as another: its parameters are drawn, and given to it.
+    """
+    config = _tiny_run(corpus, changes)
+    data = prepare_data(config.data, config.require)
+    setup = Setup.of(config, data)
+    shapes = jax.eval_shape(setup.initial_state, setup.train.batch_at(0)).parameters
+    with claim(workdir, config):
+        write_environment(workdir, data)
+        write_given_parameters(workdir, jax.tree.map(np.asarray, drawn(shapes, 0.02)))
+    return workdir
+
+
+def _tiny_run(corpus: pathlib.Path | str, changes: dict) -> RunConfig:
+    cache = cache_directory(None) / "test_runs"
+    values = TINY | {"data.corpus": str(corpus), "data.cache_dir": str(cache), "devices": 1}
+    return override(RunConfig(), values | {name.replace("__", "."): value for name, value in changes.items()})
 
 
 def final_state(workdir: pathlib.Path) -> dict[str, np.ndarray]:

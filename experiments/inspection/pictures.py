@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
+import jax
 import numpy as np
 
 from arch_zoo.data.tokenizers import Vocabulary
@@ -13,6 +14,9 @@ from arch_zoo.layers.visibility import Visibility, visible_cross, visible_self
 from arch_zoo.models.architecture import Architecture, Batch, Stream
 from arch_zoo.objectives.base import Objective, Seeds
 from experiments.inspection.pieces import piece
+
+_visible_self, _visible_cross = jax.jit(visible_self, static_argnums=0), jax.jit(visible_cross)
+_ROOM = 64  # streams are padded to multiples of it, so that one program serves streams of many lengths
 
 MARKS = {"corrupted": "predicted, and not in the input", "predicted": "predicted, and in the input too",
          "gone": "neither in the input nor predicted"}
@@ -152,9 +156,12 @@ def _stream(name: str, visibility: Visibility, stream: Stream, seen: dict[str, S
     """`seen`: what its positions may attend to, itself first."""
     def visible(other: Stream) -> np.ndarray:
         """bool [q, k], keys that are padding left out."""
-        mine, theirs = stream.segment_ids[row:row + 1], other.segment_ids[row:row + 1]
-        all_keys = visible_self(visibility, mine, stream.prefix[row:row + 1]) if other is stream else \
-            visible_cross(mine, theirs)
+        def roomy(x: np.ndarray) -> np.ndarray:
+            return np.pad(x[row:row + 1], ((0, 0), (0, -x.shape[1] % _ROOM)))
+
+        mine, theirs = roomy(stream.segment_ids), roomy(other.segment_ids)
+        all_keys = _visible_self(visibility, mine, roomy(stream.prefix)) if other is stream else \
+            _visible_cross(mine, theirs)
         return np.asarray(all_keys)[0][:, theirs[0] != 0]
 
     tokens, documents, matrices = stream.tokens[row], stream.segment_ids[row], [visible(o) for o in seen.values()]

@@ -25,9 +25,8 @@ def home(tmp_path_factory):
     """A folder with a causal and a masked run, an imported discriminator, and test material."""
     home = tmp_path_factory.mktemp("evaluate")
     corpus = runs.write_corpus(home / "corpus.txt")
-    arms = {"causal": {}, "masked": {"model__architecture": "encoder_only", "objective": "masked_lm"}}
-    for name, changes in arms.items():
-        runs.trained(corpus, home / name, steps=2, **changes)
+    runs.trained(corpus, home / "causal", steps=2)
+    runs.untrained(corpus, home / "masked", model__architecture="encoder_only", objective="masked_lm")
     write_data(home / "data")
     case = json.loads(GOLDEN.read_text())["cases"]["electra_discriminator"]
     write_checkpoint(home / "hf", case["config"], case["shapes"])

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from arch_zoo.files import read_json
-from tests.runs import ASKING, assert_one_line, many, trained, write_corpus
+from tests.runs import ASKING, assert_one_line, many, trained, untrained, write_corpus
 
 PROGRAM = "experiments.fine_tune"
 QUICK = ["--seeds=2", "--epochs=1", "--batch_size=4", "--length=16"]
@@ -21,9 +21,8 @@ def home(tmp_path_factory):
     """A directory with two runs and the files of several tasks."""
     home = tmp_path_factory.mktemp("fine_tune")
     corpus = write_corpus(home / "corpus.txt")
-    arms = {"decoder": {}, "encoder": {"model__architecture": "encoder_only", "objective": "masked_lm"}}
-    for name, changes in arms.items():
-        trained(corpus, home / name, steps=3, **changes)
+    trained(corpus, home / "decoder", steps=3)
+    untrained(corpus, home / "encoder", model__architecture="encoder_only", objective="masked_lm")
     for name, text in (("sst2", SENTENCES), ("mrpc", PAIRS), ("stsb", VALUES)):
         (home / f"{name}_train.tsv").write_text(text)
         (home / f"{name}_dev.tsv").write_text(text)

@@ -32,9 +32,12 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(home):
+    """One that hears of Ctrl-C while it still imports."""
     server = ForkServer(environment() | {"PYTHONPATH": f"{ROOT}:{home}"})
+    os.kill(server._process.pid, signal.SIGINT)
     yield server
     server.close()
+    assert server._process.returncode == 0
 
 
 def ended(server, pid):
@@ -82,13 +85,9 @@ def test_forks_end_when_whoever_started_the_server_is_killed(home):
         time.sleep(0.05)
 
 
-def test_ctrl_c_while_it_imports_is_for_whoever_started_it(home):
-    server = ForkServer(environment() | {"PYTHONPATH": f"{ROOT}:{home}"})
-    os.kill(server._process.pid, signal.SIGINT)
+def test_ctrl_c_while_it_imports_is_for_whoever_started_it(server, home):
     pid = server.start("told", ["0"], {"GREETING": "still here"}, home / "still.log", [])
     assert ended(server, pid) == 0
-    server.close()
-    assert server._process.returncode == 0
 
 
 def test_one_that_nobody_asked_ends_at_once(home):

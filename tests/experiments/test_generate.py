@@ -5,12 +5,11 @@ import re
 
 import pytest
 
-from tests.runs import ASKING, assert_one_line, many, trained, write_corpus
+from tests.runs import ASKING, assert_one_line, many, trained, untrained, write_corpus
 
 GENERATE = "experiments.generate"
 SHORT = {"steps": 8, "checkpoint_every": 8, "evaluate_every": 8}
-RUNS = {"gpt": {}, "bert": {"model.architecture": "encoder_only", "objective": "masked_lm"},
-        "short": {"model.position": "learned", "model.max_len": 16}}
+BERT = {"model.architecture": "encoder_only", "objective": "masked_lm"}
 
 # name: (run, arguments); D is the directory of all runs
 WORKING = {
@@ -44,8 +43,8 @@ REFUSED = {
     "no such objective": ("gpt", ["--prompt=kali", "--objective=casual_lm"], "Did you mean 'causal_lm'"),
     "not this objective": ("gpt", ["--prompt=kali", "--objective=masked_lm"],
                            "decoder_only cannot train objective=masked_lm: it fills in from both sides"),
-    "too long": ("short", ["--prompt=kali", "--max_tokens=30"], ("objective=causal_lm cannot write here: a stream of ",
-                                                                 "is longer than model.max_len=16")),
+    "too long": ("gpt", ["--prompt=kali", "--max_tokens=600"], ("objective=causal_lm cannot write here: a stream of ",
+                                                                "is longer than model.max_len=512")),
     "an encoder to write on": ("bert", ["--prompt=kali"],
                                ("objective=masked_lm cannot write here: it fills in gaps and does not write from left",
                                 "write [MASK] where a token is missing")),
@@ -64,8 +63,8 @@ def ended(tmp_path_factory):
     corpus = write_corpus(home / "corpus.txt")
     (home / "prompts.txt").write_text("kali mona\nkali\n\nde\n")
     (home / "empty.txt").write_text("\n \n")
-    for name, changes in RUNS.items():
-        trained(corpus, home / name, **SHORT | changes)
+    trained(corpus, home / "gpt", **SHORT)
+    untrained(corpus, home / "bert", **BERT)
 
     def command(run, arguments):
         return GENERATE, [*([] if run is None else [f"--workdir={home / run}"]),

@@ -60,15 +60,22 @@ def classes_of_toy_text(monkeypatch):
     monkeypatch.setattr(metrics, "_task", lambda cache_dir: sentences(examples, examples[:20], tuple("abcdefghij")))
 
 
-def measured(run: Evaluated) -> dict:
-    return {key: value for group in GROUPS for key, value in measure(group, run).items()}
+@pytest.fixture(scope="module")
+def measured(runs):
+    """measured(architecture, objective): all groups of an unchanged evaluation, measured once."""
+    @functools.cache
+    def measured(architecture, objective) -> dict:
+        run = runs(architecture, objective)
+        return {key: value for group in GROUPS for key, value in measure(group, run).items()}
+
+    return measured
 
 
 # --- what is described and what is measured ----------------------------------------------------------------------
 
 @pytest.mark.parametrize(("architecture", "objective"), ARMS)
-def test_what_is_described_is_what_is_measured(runs, architecture, objective):
-    found = measured(runs(architecture, objective))
+def test_what_is_described_is_what_is_measured(measured, architecture, objective):
+    found = measured(architecture, objective)
     described = {metric["key"]: metric for metric in describe(SMALL, DataConfig(length=24))}
     assert list(found) == list(described)
     assert {key.split("/")[0] for key in found} == set(GROUPS)
@@ -80,11 +87,11 @@ def test_what_is_described_is_what_is_measured(runs, architecture, objective):
             assert described[key]["unit"] != "accuracy" or 0 <= entry["value"] <= 1
 
 
-def test_readings_are_told_with_the_result(runs):
-    found = measure("classification", runs("encoder_decoder", "span_corruption"))
+def test_readings_are_told_with_the_result(measured):
+    found = measured("encoder_decoder", "span_corruption")
     assert found["classification/shared"]["how"] == "encoder alone, bidirectional, mean over tokens"
     assert found["classification/own"]["how"] == "text in encoder and decoder, decoder's last token"
-    twice = measure("classification", runs("encoder_only", "masked_lm"))
+    twice = measured("encoder_only", "masked_lm")
     assert twice["classification/shared"] == twice["classification/own"]
 
 

@@ -151,7 +151,7 @@ def test_a_group_without_meaning_covers_its_keys(tmp_path):
     assert cell.measured("bits_per_byte").reason == NO_LIKELIHOOD
 
 
-def test_failed_missing_and_damaged_cells_are_named_and_survived(tmp_path):
+def test_failed_missing_and_damaged_cells_are_named_and_survived(tmp_path, undrawn):
     make_study(tmp_path)
     cells = tmp_path / "cells"
     (cells / DECODER / "seed_0" / "result.json").unlink()
@@ -240,7 +240,7 @@ def test_no_study_is_one_line(tmp_path):
     assert ran.returncode != 0 and ran.stderr.count("\n") == 1 and "study.json" in ran.stderr
 
 
-def test_a_single_run_has_a_report_of_its_own(tmp_path):
+def test_a_single_run_has_a_report_of_its_own(tmp_path, undrawn):
     """One arm, one seed, no shared metric: curves, costs and config, and nothing that compares."""
     make_study(tmp_path, run=False)
     record = json.loads((tmp_path / "study.json").read_text())
@@ -253,7 +253,7 @@ def test_a_single_run_has_a_report_of_its_own(tmp_path):
     assert "1.06 M" in terminal_summary(tmp_path)
 
 
-def test_arms_that_are_measured_in_different_ways_say_how(tmp_path):
+def test_arms_that_are_measured_in_different_ways_say_how(tmp_path, undrawn):
     """Each arm's way stands as a note beside its value, and none does where all are measured alike."""
     make_study(tmp_path)
     cells = {slug: [tmp_path / "cells" / slug / f"seed_{seed}" / "result.json" for seed in range(3)]

@@ -2,6 +2,7 @@
 
 import math
 
+import matplotlib
 import pytest
 
 from arch_zoo.files import read_json, write_json_atomic
@@ -12,8 +13,9 @@ from experiments.report.effects import effects_in_words, effects_table
 from experiments.report.figures import draw_plots
 from experiments.report.findings import find
 from experiments.report.grid import design
+from experiments.report.grid_plot import grid_figures
 from experiments.report.pareto import told_apart
-from experiments.report.plots import PALETTE, colours
+from experiments.report.plots import PALETTE, STYLE, colours, rendered
 from experiments.report.record import load_study
 from experiments.report.samples import samples
 from tests.experiments.report_studies import make, product
@@ -126,7 +128,7 @@ def test_a_metric_that_an_arm_lacks_is_skipped_with_its_reason(tmp_path):
     assert "Minimal pairs: no seed has a value in every arm" in effects_in_words(content.effects)
 
 
-def test_one_seed_gets_sizes_and_no_test(tmp_path):
+def test_one_seed_gets_sizes_and_no_test(tmp_path, undrawn):
     arms = product(model__depth=[2, 4], model__width=[16, 32])
     page = build_report(make(tmp_path, arms, levels, seeds=1)).read_text()
     assert "nothing can be tested on so few seeds" in page and "not tested" in page
@@ -139,11 +141,14 @@ PLOTS = {1: {"main_effects"}, 2: {"main_effects", "heat_map"}, 3: {"main_effects
 def test_each_number_of_factors_has_its_plot(tmp_path, count):
     factors = {"model__depth": [2, 4], "model__width": [16, 32], "model__position": ["rotary", "alibi"]}
     arms = product(**dict(list(factors.items())[:count]))
-    plots = set(draw_plots(gather(find(load_study(make(tmp_path, arms, levels, seeds=2))))))
-    assert plots & {"main_effects", "heat_map", "parallel"} == PLOTS[count]
+    content = gather(find(load_study(make(tmp_path, arms, levels, seeds=2))))
+    with matplotlib.rc_context(STYLE):
+        figures = grid_figures(content.findings, content.effects, content.design)
+        assert set(figures) == PLOTS[count]
+        assert all(image for figure in figures.values() for image in rendered(figure).values())
 
 
-def test_a_long_list_has_parallel_coordinates_and_a_short_one_none(tmp_path):
+def test_a_long_list_has_parallel_coordinates_and_a_short_one_none(tmp_path, undrawn):
     arms = [{"model.depth": d, "model.width": w} for d, w in ((1, 16), (2, 16), (3, 32), (4, 64), (5, 64), (6, 8))]
     assert "parallel" in draw_plots(gather(find(load_study(make(tmp_path / "long", arms, levels, seeds=1)))))
     short = draw_plots(gather(find(load_study(make(tmp_path / "short", arms[:3], levels, seeds=1)))))
@@ -181,12 +186,12 @@ def test_costs_with_other_fronts_are_both_shown(tmp_path):
     assert {"pareto_flops", "pareto_params"} <= set(draw_plots(content))
 
 
-def test_without_a_difference_in_cost_there_is_no_front(tmp_path):
+def test_without_a_difference_in_cost_there_is_no_front(tmp_path, undrawn):
     content = gather(find(load_study(make(tmp_path, product(model__depth=[2, 4]), levels))))
     assert content.fronts == [] and "Quality against cost" not in build_report(tmp_path).read_text()
 
 
-def test_many_arms_stay_readable(tmp_path):
+def test_many_arms_stay_readable(tmp_path, undrawn):
     """Own colours, small curves that see their like, comparisons folded away, differences with a row for each arm."""
     arms = product(model__depth=list(range(1, 9)), model__width=[16, 32, 64])
     study = load_study(make(tmp_path, arms, levels, seeds=2))

@@ -11,6 +11,7 @@ from experiments.report.config_tables import rates_in_words, rates_table
 from experiments.report.content import gather
 from experiments.report.figures import draw_plots
 from experiments.report.findings import find
+from experiments.report.page import html_page
 from experiments.report.paper import paper_columns, paper_table
 from experiments.report.record import load_study
 from experiments.report.tables import results_table
@@ -65,11 +66,12 @@ def test_numbers_from_memory_are_marked_everywhere(tmp_path):
     assert "1 [M]" in (tmp_path / "report.md").read_text() and "0.9 [M]" in terminal_summary(tmp_path)
     assert "not run here" in page and (tmp_path / "plots" / "paper.png").exists()
     verified = study(tmp_path / "verified", paper=PAPER | {"verified": True})
-    assert "[M]" not in build_report(tmp_path / "verified").read_text() and paper_columns(verified)[0].rows[0].verified
-    assert results_json(gather(find(verified)))["paper"][0]["rows"][3]["share_of_range"] == pytest.approx(-1)
+    content = gather(find(verified))
+    assert "[M]" not in html_page(content, plots={}) and paper_columns(verified)[0].rows[0].verified
+    assert results_json(content)["paper"][0]["rows"][3]["share_of_range"] == pytest.approx(-1)
 
 
-def test_old_records_have_none_of_it(tmp_path):
+def test_old_records_have_none_of_it(tmp_path, undrawn):
     content = gather(find(study(tmp_path)))
     page = build_report(tmp_path).read_text()
     assert content.paper == [] and rates_table(content.findings.study) is None
@@ -77,7 +79,7 @@ def test_old_records_have_none_of_it(tmp_path):
         assert words not in page
 
 
-def test_a_stand_in_and_a_scale_are_said_at_the_top(tmp_path):
+def test_a_stand_in_and_a_scale_are_said_at_the_top(tmp_path, undrawn):
     study(tmp_path, stand_in="WMT <2014> was not given.", scale="bench")
     page = build_report(tmp_path).read_text()
     assert page.index("WMT &lt;2014&gt; was not given.") < page.index("The answer") and "bench scale" in page
@@ -103,7 +105,7 @@ def prepared(workdir):
     return load_study(workdir)
 
 
-def test_an_arm_that_prepares_others_costs_and_is_not_compared(tmp_path):
+def test_an_arm_that_prepares_others_costs_and_is_not_compared(tmp_path, undrawn):
     found = prepared(tmp_path)
     content = gather(find(found))
     assert found.reference == ALIBI and ROTARY not in content.design.arms
@@ -124,7 +126,7 @@ def tune(workdir, rates: dict[tuple[str, int], float], tried: list[float]):
     return load_study(workdir)
 
 
-def test_the_rates_that_were_chosen_and_a_warning_at_the_edge(tmp_path):
+def test_the_rates_that_were_chosen_and_a_warning_at_the_edge(tmp_path, undrawn):
     found = tune(tmp_path, {(ALIBI, 1): 3e-3}, [3e-4, 1e-3, 3e-3])
     table, words = rates_table(found), rates_in_words(found)
     assert [entry.text for entry in table.rows[1][1:]] == ["0.001", "0.003", "0.001"]

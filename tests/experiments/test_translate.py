@@ -4,7 +4,7 @@ import pytest
 import sacrebleu
 
 from tests.data.test_parallel_text import make_pairs, write_two
-from tests.runs import ASKING, assert_one_line, many, trained, write_corpus
+from tests.runs import ASKING, assert_one_line, many, trained, untrained, write_corpus
 
 TRANSLATE, GENERATE = "experiments.translate", "experiments.generate"
 SHORT = {"steps": 8, "checkpoint_every": 8, "evaluate_every": 8}
@@ -47,7 +47,7 @@ def ended(tmp_path_factory):
     (home / "binary.txt").write_bytes(b"a\0b\n")
     trained(corpus, home / "pairs", **SHORT, data__length=64, model__architecture="encoder_decoder",
             objective="translation")
-    trained(write_corpus(home / "corpus.txt"), home / "gpt", **SHORT)
+    untrained(write_corpus(home / "corpus.txt"), home / "gpt")
 
     def command(run, arguments, program=TRANSLATE):
         return program, [*([] if run is None else [f"--workdir={home / run}"]),

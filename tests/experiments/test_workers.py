@@ -33,6 +33,14 @@ class Quiet:
         assert outcome.startswith("done in")
 
 
+@pytest.fixture(scope="module")
+def server():
+    """One that tests share: it imports what cells need, which takes longer than most cells."""
+    server = ForkServer(environment() | {"PYTHONUNBUFFERED": "1"})
+    yield server
+    server.close()
+
+
 @pytest.fixture
 def started(monkeypatch) -> list:
     """A growing list: the cells for which a process was started."""
@@ -44,7 +52,14 @@ def started(monkeypatch) -> list:
 
 
 @pytest.fixture
-def processes(started):
+def shared(server, started, monkeypatch):
+    """What a crew starts, it starts from the shared server, and leaves that open."""
+    monkeypatch.setattr(local, "ForkServer", lambda _: server)
+    monkeypatch.setattr(server, "close", lambda: None)
+
+
+@pytest.fixture
+def processes(shared):
     processes = Processes(1)
     yield processes
     processes.stop()
@@ -84,28 +99,36 @@ def code_of(process) -> int:
     return code
 
 
-def test_the_seeds_of_an_arm_share_a_process_and_are_what_they_are_in_their_own(base, tmp_path, started,
+def has_nothing_to_do(cell) -> None:
+    """The cell is done already: its process looks at it, and then waits for more, as after any other."""
+    write_json_atomic(cell.directory / RESULT_FILE, {})
+
+
+def test_the_seeds_of_an_arm_share_a_process_and_are_what_they_are_in_their_own(base, tmp_path, started, shared,
                                                                                   monkeypatch):
     arms = (Arm("narrow", {}), Arm("wide", {"model.width": base.model.width * 2}))
     study = study_of(override(base, {"log_every": 1}), arms=arms, seeds=2, varies=("model.width",),
                      losses=("causal_lm",))
     said = {}
-    for kind, chosen in (("kept", "seed"), ("own", "seed_1")):  # the first of each has a process of its own either way
+    # The first of each arm has a process of its own either way.
+    for kind, names in (("kept", ["narrow/seed_0", "narrow/seed_1", "wide/seed_0"]), ("own", ["narrow/seed_1"])):
         if kind == "own":
             monkeypatch.setattr(Worker, "hand", lambda self, cell, lock: False)
-        cells = {name: cell for name, cell in planned(study, tmp_path / kind).items() if chosen in name}
+        cells = planned(study, tmp_path / kind)
+        cells = {name: cells[f"cells/{name}"] for name in names}
         with local.Local(max_parallel=1).crew() as crew:
             assert Queue(list(cells.values()), crew, 0, Quiet()).run() == []
         said[kind] = {name: [*(line.get("train/loss", line.get("eval/loss")) for line in read_metrics(cell.directory)),
                              read_json(cell.directory / RESULT_FILE)["metrics"]["loss/causal_lm"]["value"]]
                       for name, cell in cells.items()}
     assert said["own"] == {name: said["kept"][name] for name in said["own"]}
-    assert len({tuple(one) for one in said["kept"].values()}) == 4
-    assert started == ["narrow/seed_0", "wide/seed_0", "narrow/seed_1", "wide/seed_1"]
+    assert len({tuple(one) for one in said["kept"].values()}) == 3
+    assert started == ["narrow/seed_0", "wide/seed_0", "narrow/seed_1"]
 
 
-def test_each_cell_has_its_own_log_and_lock(three, processes):
-    first, second, _ = three
+def test_each_cell_has_its_own_log_and_lock_and_a_process_that_is_killed_while_it_waits_is_replaced(
+        three, processes, started):
+    first, second, third = three
     for cell in (first, second):
         job = started_on(processes, cell)
         assert not is_free(cell)
@@ -114,6 +137,20 @@ def test_each_cell_has_its_own_log_and_lock(three, processes):
     logs = [(cell.directory / LOG_FILE).read_text() for cell in (first, second)]
     assert "seed 0" in logs[0] and "seed 1" not in logs[0]
     assert "seed 1" in logs[1] and "seed 0" not in logs[1]
+    assert started == ["only/seed_0"]
+    kill(processes, processes._free[0])
+    has_nothing_to_do(third)
+    assert code_of(started_on(processes, third)) == 0
+    assert started == ["only/seed_0", "only/seed_2"]
+
+
+def kill(processes, share) -> None:
+    """Kill the share's process, and wait until the server has heard of it."""
+    pid, deadline = share.worker.pid, time.monotonic() + 60
+    os.kill(pid, signal.SIGKILL)
+    while processes._server.exit_code(pid) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_cell_that_fails_ends_the_process_and_the_next_has_a_new_one(three, processes, started):
@@ -121,23 +158,13 @@ def test_a_cell_that_fails_ends_the_process_and_the_next_has_a_new_one(three, pr
     path = second.directory / CELL_FILE
     good = read_json(path)
     write_json_atomic(path, good | {"run": good["run"] | {"steps": -1}})
+    has_nothing_to_do(first)
     assert code_of(started_on(processes, first)) == 0
     assert code_of(started_on(processes, second)) == 1
     assert "steps" in read_json(second.directory / "failed.json")["error"]
+    has_nothing_to_do(third)
     assert code_of(started_on(processes, third)) == 0
     assert started == ["only/seed_0", "only/seed_2"]
-
-
-def test_a_process_that_was_killed_while_it_waited_is_replaced(three, processes, started):
-    first, second, _ = three
-    assert code_of(started_on(processes, first)) == 0
-    pid, deadline = processes._free[0].worker.pid, time.monotonic() + 60
-    os.kill(pid, signal.SIGKILL)
-    while processes._server.exit_code(pid) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    assert code_of(started_on(processes, second)) == 0
-    assert started == ["only/seed_0", "only/seed_1"]
 
 
 def test_a_later_cell_saves_when_it_is_stopped_and_goes_on_elsewhere(base, tmp_path, processes, started):
@@ -161,20 +188,18 @@ def test_a_later_cell_saves_when_it_is_stopped_and_goes_on_elsewhere(base, tmp_p
             time.sleep(0.01)
 
 
-def test_stopping_ends_a_process_that_waits(three, processes):
+def test_stopping_ends_a_process_that_waits_and_the_server(three, started):
+    processes = Processes(1)
+    has_nothing_to_do(three[0])
     assert code_of(started_on(processes, three[0])) == 0
     pid = processes._free[0].worker.pid
     processes.stop()
-    assert not os.path.exists(f"/proc/{pid}")
+    assert not os.path.exists(f"/proc/{pid}") and processes._server._process.returncode == 0
 
 
 def test_stopping_does_not_mind_a_process_that_is_gone(three, processes):
     started_on(processes, three[0])
-    pid, deadline = processes._busy[0].worker.pid, time.monotonic() + 60
-    os.kill(pid, signal.SIGKILL)
-    while processes._server.exit_code(pid) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    kill(processes, processes._busy[0])
     processes.stop()
     assert is_free(three[0])
 
