@@ -159,10 +159,17 @@ def _training(objective, model, visibility, optimizer, total_steps, seed, steps)
     return jax.jit(lambda state, batch: jax.lax.scan(lambda s, _: step(s, batch), state, length=steps)[1])
 
 
+_shapes: dict = {}  # of parameters, by model: no objective's batches change them
+
+
 def abstract_parameters(config: RunConfig):
     """Shapes and types of the model's parameters, without computing them."""
-    model, visibility, batch = toy_model(config), config.model.architecture.visibility, toy_batch(config)
-    return jax.eval_shape(lambda key: model.init(key, batch, visibility, train=False)["params"], jax.random.key(0))
+    model = toy_model(config)
+    if model not in _shapes:
+        visibility, batch = config.model.architecture.visibility, toy_batch(config)
+        _shapes[model] = jax.eval_shape(lambda key: model.init(key, batch, visibility, train=False)["params"],
+                                        jax.random.key(0))
+    return jax.tree.map(lambda leaf: leaf, _shapes[model])
 
 
 def drawn(tree, noise: float, seed: int = 0):
