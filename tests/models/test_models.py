@@ -52,8 +52,8 @@ def test_single_streams_start_from_bitwise_the_same_weights(position):
     assert len(kernels) > 8 and all((a != b).any() for a, b in kernels)
 
 
-@pytest.mark.parametrize(("position", "placement"), zip(
-    POSITIONS.names(), itertools.cycle(["pre", "post", "parallel", "parallel_norms"])))
+@pytest.mark.parametrize(("position", "placement"), list(zip(
+    POSITIONS.names(), itertools.cycle(["pre", "post", "parallel", "parallel_norms"]), strict=False)))
 def test_a_decoder_with_memory_is_a_decoder_plus_cross_attention(position, placement):
     options = {"model__placement": placement, "model__position": position, "model__qk_norm": True, "model__kv_heads": 1}
     alone, both = (shapes(config_of(name, **options)) for name in ("decoder_only", "encoder_decoder"))

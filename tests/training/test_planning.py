@@ -1,5 +1,6 @@
 """What a run needs: XLA's analysis against what is known, and the search for the largest batch."""
 
+import functools
 import math
 import types
 
@@ -29,6 +30,18 @@ def small(**changes):
     """One block without biases: every parameter costs compile time."""
     return tiny_config(model__depth=1, model__attention_bias=False, model__mlp_bias=False, model__norm_bias=False,
                        **changes)
+
+
+@functools.cache
+def _compiled(config, members, as_members, count):
+    return CompiledShapes(config, toy_vocabulary(), jax.devices()[:count], members)
+
+
+@pytest.fixture(autouse=True)
+def compiled_once(monkeypatch):
+    """All plans over the toy vocabulary share what was compiled for the same config."""
+    monkeypatch.setattr(planning, "CompiledShapes", lambda config, vocabulary, devices, members=1: _compiled(
+        config, members, placement.has_members(), len(devices)))
 
 
 @pytest.mark.parametrize(("architecture", "objective"), compatible_pairs())
@@ -154,7 +167,8 @@ def test_devices_along_tensor_share_their_rows():
     assert make_plan(small(devices=4, mesh="data:2,tensor:2"), toy_vocabulary(), room=10).smallest_batch == 2
 
 
-def test_the_plan_of_a_group_is_of_all_its_members():
+def test_the_plan_of_a_group_is_of_all_its_members(monkeypatch):
+    monkeypatch.setattr(planning, "largest_batch", lambda *_: (8, True))  # each try is a program
     config = small(devices=1)
     one, three = (make_plan(config, toy_vocabulary(), members=members) for members in (1, 3))
     assert three.parameters == 3 * one.parameters and three.memory.parameters == 3 * one.memory.parameters
