@@ -172,7 +172,7 @@ IN_SETUP = {
     "model.windows": ((4,), (loss,), {}),
     "model.norm": ("rms_norm", (loss,), {}),
     "model.norm_epsilon": (1e-3, (loss,), {}),
-    "model.norm_bias": (False, (parameters,), {}),
+    "model.norm_bias": (True, (parameters,), {}),
     "model.placement": ("post", (loss,), {}),
     "model.first_norm": (False, (parameters, loss), {}),
     "model.share_blocks": (True, (parameters, loss), {"model.depth": 2}),
@@ -180,8 +180,8 @@ IN_SETUP = {
                                                       "objective": "prefix_lm"}),
     "model.activation": ("silu", (loss,), {}),
     "model.gated": (True, (parameters,), {}),
-    "model.attention_bias": (False, (parameters,), {}),
-    "model.mlp_bias": (False, (parameters,), {}),
+    "model.attention_bias": (True, (parameters,), {}),
+    "model.mlp_bias": (True, (parameters,), {}),
     "model.qk_norm": (True, (loss,), {}),
     "model.scale_attention": (False, (loss,), {}),
     "model.tied_embeddings": (False, (parameters,), {}),
@@ -268,7 +268,9 @@ def folder(tmp_path_factory) -> pathlib.Path:
 
 
 def config_in(folder, **changes) -> RunConfig:
-    return tiny_config(model__depth=1, data__length=32, data__corpus=str(folder / "text.txt"), steps=6,
+    """One block without biases: every parameter is traced again and again."""
+    return tiny_config(model__depth=1, model__attention_bias=False, model__mlp_bias=False, model__norm_bias=False,
+                       data__length=32, data__corpus=str(folder / "text.txt"), steps=6,
                        data__cache_dir=str(folder / "cache"), **changes)
 
 

@@ -1,6 +1,7 @@
 """A run that is killed and started again, at any moment, ends as if nothing had happened: bit for bit."""
 
 import json
+import os
 import random
 import re
 import signal
@@ -8,6 +9,7 @@ import signal
 import numpy as np
 import pytest
 
+from arch_zoo.training import loop
 from tests.runs import (
     TRAINING,
     assert_same_run,
@@ -19,15 +21,18 @@ from tests.runs import (
 )
 
 # Dropout and corruption are drawn anew at each step, so that a wrong step would show.
-RUNS = {"decoder": {"model__residual_dropout": 0.1},
-        "another seed": {"model__residual_dropout": 0.1, "seed": 1},
+# Without biases: every parameter costs compile time, in each process.
+LEAN = {"model__attention_bias": False, "model__mlp_bias": False, "model__norm_bias": False}
+RUNS = {"decoder": LEAN | {"model__residual_dropout": 0.1},
+        "another seed": LEAN | {"model__residual_dropout": 0.1, "seed": 1},
         # Rows of two objectives until step 14, of one from there on: kills fall before and after.
-        "schedule": {"model__architecture": "prefix_decoder", "objective": "schedule",
-                     "objective__parts": "mixture,masked_lm", "objective__parts.0.parts": "causal_lm,masked_next_token",
-                     "objective__switches": "0.58"},
-        "encoder": {"model__architecture": "encoder_only", "objective": "next_sentence", "model__mlp_dropout": 0.1,
-                    "model__pooler": True, "model__sentence_classes": 2, "model__token_types": 2, "data__length": 48,
-                    "data__unique_tokens": 480}}  # seen several times before the end
+        "schedule": LEAN | {"model__architecture": "prefix_decoder", "objective": "schedule",
+                            "objective__parts": "mixture,masked_lm",
+                            "objective__parts.0.parts": "causal_lm,masked_next_token", "objective__switches": "0.58"},
+        "encoder": LEAN | {"model__architecture": "encoder_only", "objective": "next_sentence",
+                           "model__mlp_dropout": 0.1, "model__pooler": True, "model__sentence_classes": 2,
+                           "model__token_types": 2, "data__length": 48,
+                           "data__unique_tokens": 480}}  # seen several times before the end
 HALF_WRITTEN = "checkpoints/16.orbax-checkpoint-tmp"
 
 
@@ -126,7 +131,7 @@ def test_killed_in_evaluation_and_at_random(corpus, uninterrupted, killed):
 @pytest.mark.slow
 def test_what_a_generator_draws_is_drawn_again(corpus, tmp_path):
     changes = {"model__architecture": "encoder_only", "objective": "electra", "model__discriminator": True,
-               "model__vocabulary_head": False, "model__residual_dropout": 0.1}
+               "model__vocabulary_head": False, "model__residual_dropout": 0.1} | LEAN
     flags = tiny_flags(corpus, tmp_path / "run", **changes)
     whole, killed, resumed = many([
         ("experiments.train", tiny_flags(corpus, tmp_path / "whole", **changes)),
@@ -142,13 +147,26 @@ def test_a_different_seed_differs(uninterrupted):
 
 
 def test_what_slurm_sends_before_the_end_of_a_job_saves_and_stops(corpus, tmp_path):
-    numbers = ("SIGTERM", "SIGUSR1", "SIGUSR2")
-    flags = {number: tiny_flags(corpus, tmp_path / number, **RUNS["decoder"]) for number in numbers}
-    stopped = many([("tests.stop_at", [number, "step 13", "--", *flags[number]]) for number in numbers], TRAINING)
-    for number, ended in zip(numbers, stopped, strict=True):
-        assert ended["code"] == 130
-        assert "stopped at step 13 of 24, which is saved" in ended["err"]
-        assert (tmp_path / number / "checkpoints" / "13").exists()
+    flags = tiny_flags(corpus, tmp_path, **RUNS["decoder"])
+    ended, = many([("tests.stop_at", ["SIGUSR1", "step 13", "--", *flags])], TRAINING)
+    assert ended["code"] == 130
+    assert "stopped at step 13 of 24, which is saved" in ended["err"]
+    assert (tmp_path / "checkpoints" / "13").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
+def test_each_signal_that_slurm_may_send_asks_to_stop_once(number):
+    def before(*_):
+        raise AssertionError("a signal that was not heeded")
+
+    usual = signal.signal(number, before)
+    try:
+        with loop._StopOnSignal() as stop:
+            assert not stop.asked
+            os.kill(os.getpid(), number)
+            assert stop.asked and signal.getsignal(number) is before  # the second one kills
+    finally:
+        signal.signal(number, usual)
 
 
 def test_stopped_on_one_device_and_resumed_on_two(corpus, uninterrupted, tmp_path):

@@ -1,5 +1,6 @@
 """Small things that many tests share: a vocabulary, windows of random text, tiny configs."""
 
+import functools
 from typing import Any
 
 import jax
@@ -102,6 +103,20 @@ def toy_batch(config: RunConfig, *, first: int = 0, documents: bool = True) -> B
     return config.model.architecture.layout(example, np.arange(config.batch_size), vocabulary.bos_id)
 
 
+def padded(batch: Batch, length: int) -> Batch:
+    """Every stream and every row of targets made this long: batches of one shape share what is compiled for them."""
+    def longer(array, value=0):
+        return np.pad(array, ((0, 0), (0, length - array.shape[1])), constant_values=value)
+
+    def longer_stream(stream):
+        return stream and jax.tree.map(longer, stream).replace(origin=longer(stream.origin, -1))
+
+    return batch.replace(
+        stream=longer_stream(batch.stream), source=longer_stream(batch.source), targets=longer(batch.targets),
+        loss_positions=None if batch.loss_positions is None else longer(batch.loss_positions),
+        target_origin=longer(batch.target_origin, -1), loss_weights=longer(batch.loss_weights))
+
+
 def toy_model(config: RunConfig):
     """The config's model over the toy vocabulary."""
     return config.objective.build(config.model, SIZE, config.dtype)
@@ -113,8 +128,7 @@ _initial_states: dict = {}  # compiling the initialisation takes as long as a st
 def toy_losses(config: RunConfig, steps: int = 20) -> np.ndarray:
     """The training loss at each step, on one toy batch again and again: a float a step, all in one compiled program."""
     model, optimizer = toy_model(config), make_optimizer(config.optimizer, config.steps)
-    visibility, batch = config.model.architecture.visibility, toy_batch(config)
-    step = make_train_step(config.objective, model, visibility, optimizer, seed=config.seed, accumulate=1)
+    visibility, batch = config.model.architecture.visibility, padded(toy_batch(config), 2 * config.data.length)
 
     def start():
         return initialise(model, optimizer, batch, visibility, config.seed)
@@ -124,15 +138,38 @@ def toy_losses(config: RunConfig, steps: int = 20) -> np.ndarray:
     key = (str(jax.eval_shape(start)), rest, config.seed)
     if key not in _initial_states:
         _initial_states[key] = jax.jit(start)()
-    losses = jax.jit(lambda state, batch: jax.lax.scan(lambda s, _: step(s, batch), state, length=steps)[1])
-    metrics = losses(_initial_states[key], batch)
+    objective = _as_to_loss(config.objective)
+    run = _training(objective, model, visibility, config.optimizer, config.steps, config.seed, steps)
+    metrics = run(_initial_states[key], batch)
     return np.asarray(metrics["loss_sum"] / metrics["loss_weight"])
+
+
+def _as_to_loss(objective: Objective) -> Objective:
+    """What has the same loss of the same batch: for most the base class, so that one program trains them."""
+    of_loss = ("loss_weights", "losses", "joined", "scales")
+    own = any(getattr(type(objective), name) is not getattr(Objective, name) for name in of_loss)
+    return objective if own else Objective()
+
+
+@functools.cache
+def _training(objective, model, visibility, optimizer, total_steps, seed, steps):
+    """A compiled function from a state and a batch to the metrics of so many steps."""
+    step = make_train_step(objective, model, visibility, make_optimizer(optimizer, total_steps), seed=seed,
+                           accumulate=1)
+    return jax.jit(lambda state, batch: jax.lax.scan(lambda s, _: step(s, batch), state, length=steps)[1])
+
+
+_shapes: dict = {}  # of parameters, by model: no objective's batches change them
 
 
 def abstract_parameters(config: RunConfig):
     """Shapes and types of the model's parameters, without computing them."""
-    model, visibility, batch = toy_model(config), config.model.architecture.visibility, toy_batch(config)
-    return jax.eval_shape(lambda key: model.init(key, batch, visibility, train=False)["params"], jax.random.key(0))
+    model = toy_model(config)
+    if model not in _shapes:
+        visibility, batch = config.model.architecture.visibility, toy_batch(config)
+        _shapes[model] = jax.eval_shape(lambda key: model.init(key, batch, visibility, train=False)["params"],
+                                        jax.random.key(0))
+    return jax.tree.map(lambda leaf: leaf, _shapes[model])
 
 
 def drawn(tree, noise: float, seed: int = 0):

@@ -1,5 +1,7 @@
 """The ledger of a run: what it says before the run is what is counted in it. FLOPs are in tests/test_flops.py."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ def config_of(architecture, objective=None, **changes):
                        model__scan=True, **changes)
 
 
+@functools.cache
 def ledger_of(*pair, **changes) -> Ledger:
     return make_ledger(config_of(*pair, **changes), toy_vocabulary())
 

@@ -18,7 +18,6 @@ from arch_zoo.layers.kernels.pallas import Pallas
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.registry import OBJECTIVES, POSITIONS
 from tests.layers.attention_variants import (
-    ROWS,
     VARIANTS,
     B,
     D,
@@ -39,16 +38,18 @@ XLA, INTERPRETED = CuDNN(implementation="xla"), Pallas(interpret=True)
 
 # --- equal -------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("groups", [H, 2, 1])
-@pytest.mark.parametrize("visibility", [Visibility.CAUSAL, Visibility.BIDIRECTIONAL])
-@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize(("rows", "visibility", "groups"), [
+    ("one segment", Visibility.CAUSAL, H), ("one segment", Visibility.BIDIRECTIONAL, 2),
+    ("packed", Visibility.CAUSAL, 1), ("packed", Visibility.BIDIRECTIONAL, H), ("packed", Visibility.CAUSAL, 2)])
 def test_pallas_is_attend(rows, visibility, groups):
     assert_equal(INTERPRETED, inputs(groups), seen_in(rows, visibility))
 
 
-@pytest.mark.parametrize("window", [0, 5])
-@pytest.mark.parametrize("visibility", Visibility)
-@pytest.mark.parametrize("rows", ROWS)
+# Those that are not among the variants below.
+@pytest.mark.parametrize(("rows", "visibility", "window"), [
+    ("one segment", Visibility.BIDIRECTIONAL, 0), ("one segment", Visibility.PREFIX, 0),
+    ("one segment", Visibility.PREFIX, 5), ("packed", Visibility.BIDIRECTIONAL, 0),
+    ("packed", Visibility.BIDIRECTIONAL, 5), ("packed", Visibility.PREFIX, 5)])
 def test_the_call_of_cudnn_is_attend(rows, visibility, window):
     """With XLA behind the same call: what differs on a GPU, tests/layers/test_kernels_on_gpus.py sees."""
     assert_equal(XLA, inputs(2), seen_in(rows, visibility, window))

@@ -18,7 +18,7 @@ from arch_zoo.layers.stack import Stack
 from arch_zoo.layers.visibility import Visibility
 from arch_zoo.registry import POSITIONS
 from tests.helpers import stream_batch
-from tests.toy import tiny_config, toy_model
+from tests.toy import abstract_parameters, drawn, tiny_config, toy_model
 
 HOOKS = {"alibi": {"bias"}, "learned": {"embed"}, "none": set(), "rotary": {"rotate"}, "sinusoidal": {"embed"},
          "t5_bias": {"bias"}, "transformer_xl": {"relate"}}
@@ -194,8 +194,8 @@ def test_t5_buckets_have_the_direction_of_the_visibility(visibility, rows):
     config = ModelConfig(width=8, heads=2, position="t5_bias", initializer_std=0.5)
     stack, x = Stack(config, 1), jax.random.normal(jax.random.key(0), (1, 6, 8))
     surroundings = (visibility, jnp.ones((1, 6), int), RANGE, RANGE < 3, jnp.arange(1))
-    parameters = stack.init(jax.random.key(1), x, *surroundings, train=False)
-    grads = jax.grad(lambda p: jnp.sum(stack.apply(p, x, *surroundings, train=False) ** 3))(parameters)
+    parameters = drawn(jax.eval_shape(lambda: stack.init(jax.random.key(1), x, *surroundings, train=False)), 0.5)
+    grads = jax.jit(jax.grad(lambda p: jnp.sum(stack.apply(p, x, *surroundings, train=False) ** 3)))(parameters)
     assert {int(i) for i in np.flatnonzero(np.abs(grads["params"]["relative_bias"]).max(axis=1))} == rows
 
 
@@ -207,13 +207,13 @@ def test_a_document_reads_the_same_packed_as_alone(name, architecture):
     first, second = [30, 31, 40, 22, 50], [33, 60, 41, 42, 43, 24, 25]
     batch = stream_batch([first + second, first, second], [[1] * 5 + [2] * 7, [1] * 5, [1] * 7])
     model, visibility = toy_model(config), config.model.architecture.visibility
-    parameters = model.init(jax.random.key(0), batch, visibility, train=False)["params"]
-    parameters = jax.tree.map(lambda p: p * 5, parameters)
-    logits = jax.jit(lambda p, b: model.apply({"params": p}, b, visibility, train=False))(parameters, batch)
+    parameters = drawn(abstract_parameters(config), 0.3)
+    read = jax.jit(lambda b: model.apply({"params": parameters}, b, visibility, train=False))
+    logits = read(batch)
     np.testing.assert_allclose(logits[0, :5], logits[1, :5], atol=2e-5)
     np.testing.assert_allclose(logits[0, 5:], logits[2, :7], atol=2e-5)
     one_document = batch.replace(stream=batch.stream.replace(segment_ids=np.minimum(batch.stream.segment_ids, 1)))
-    mixed = model.apply({"params": parameters}, one_document, visibility, train=False)
+    mixed = read(one_document)
     assert np.abs(mixed[0, 5:] - logits[2, :7]).max() > 1e-2
 
 

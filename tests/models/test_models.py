@@ -1,5 +1,8 @@
 """Architectures: same weights at a seed, same blocks, projection at loss positions, packing."""
 
+import functools
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,9 +23,13 @@ def config_of(architecture, **changes):
 
 
 def initial(config, seed=0, batch=None):
-    model, visibility = toy_model(config), config.model.architecture.visibility
     batch = toy_batch(config) if batch is None else batch
-    return jax.jit(lambda: model.init(jax.random.key(seed), batch, visibility, train=False)["params"])()
+    return initialisation(toy_model(config), config.model.architecture.visibility)(jax.random.key(seed), batch)
+
+
+@functools.cache
+def initialisation(model, visibility):
+    return jax.jit(lambda key, batch: model.init(key, batch, visibility, train=False)["params"])
 
 
 def shapes(config):
@@ -45,9 +52,9 @@ def test_single_streams_start_from_bitwise_the_same_weights(position):
     assert len(kernels) > 8 and all((a != b).any() for a, b in kernels)
 
 
-@pytest.mark.parametrize("placement", ["pre", "post", "parallel", "parallel_norms"])
-@pytest.mark.parametrize("position", POSITIONS.names())
-def test_a_decoder_with_memory_is_a_decoder_plus_cross_attention(placement, position):
+@pytest.mark.parametrize(("position", "placement"), list(zip(
+    POSITIONS.names(), itertools.cycle(["pre", "post", "parallel", "parallel_norms"]), strict=False)))
+def test_a_decoder_with_memory_is_a_decoder_plus_cross_attention(position, placement):
     options = {"model__placement": placement, "model__position": position, "model__qk_norm": True, "model__kv_heads": 1}
     alone, both = (shapes(config_of(name, **options)) for name in ("decoder_only", "encoder_decoder"))
     parts = {part: {path.replace(f"['{part}']", "", 1): shape for path, shape in tree.items()

@@ -17,7 +17,9 @@ SEGMENTS = np.array([[1, 1, 1, 1, 2, 2, 2, 0]])
 PREFIX = np.array([[True, True, False, False, True, True, False, False]])
 SOURCE_SEGMENTS = np.array([[1, 1, 1, 2, 2, 0]])
 REAL, SOURCE_REAL = 7, 5
-SEEN_BY = [(name, visibility) for name in ARCHITECTURES.names() for visibility in Visibility]
+# Each architecture under its own visibility; one of one stack and one of two under every one.
+SEEN_BY = [(name, visibility) for name in ARCHITECTURES.names() for visibility in Visibility
+           if name in ("prefix_decoder", "encoder_decoder") or visibility is ARCHITECTURES.get(name)().visibility]
 
 
 def toy_stream(segments: np.ndarray, prefix: np.ndarray | None = None):

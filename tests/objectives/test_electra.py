@@ -15,7 +15,16 @@ from arch_zoo.layers.cross_entropy import cross_entropy
 from arch_zoo.models.electra_pair import generator_config
 from arch_zoo.objectives.electra import copying_cross_entropy, draw, put
 from tests.test_flops import by_formula, counted
-from tests.toy import SIZE, tiny_config, toy_batch, toy_losses, toy_model, toy_vocabulary
+from tests.toy import (
+    SIZE,
+    abstract_parameters,
+    drawn,
+    tiny_config,
+    toy_batch,
+    toy_losses,
+    toy_model,
+    toy_vocabulary,
+)
 
 VARIANTS = [("replaced", "everywhere"), ("replaced", "corrupted"), ("original", "corrupted"),
             ("original", "everywhere")]
@@ -23,7 +32,9 @@ VARIANTS = [("replaced", "everywhere"), ("replaced", "corrupted"), ("original", 
 
 def config_of(predicts="replaced", where="everywhere", **changes):
     heads = {"model__vocabulary_head": predicts == "original",
-             "model__discriminator": predicts == "replaced" or where == "everywhere"}
+             "model__discriminator": predicts == "replaced" or where == "everywhere",
+             # every parameter costs compile time
+             "model__attention_bias": False, "model__mlp_bias": False, "model__norm_bias": False}
     return tiny_config(model__architecture="encoder_only", objective="electra", objective__predicts=predicts,
                        objective__where=where, model__depth=1, **heads | changes)
 
@@ -32,9 +43,7 @@ def config_of(predicts="replaced", where="everywhere", **changes):
 def made(predicts="replaced", where="everywhere"):
     config = config_of(predicts, where)
     model, batch, visibility = toy_model(config), toy_batch(config), config.model.architecture.visibility
-    parameters = jax.jit(lambda: model.init(jax.random.key(0), batch, visibility, train=False)["params"])()
-    noise = jax.tree.map(lambda p: p + 0.2 * jax.random.normal(jax.random.key(p.size), p.shape), parameters)
-    return config, model, batch, visibility, noise
+    return config, model, batch, visibility, drawn(abstract_parameters(config), 0.2)
 
 
 # --- two models --------------------------------------------------------------------------------------------------
@@ -88,27 +97,27 @@ def test_models_that_do_not_fit_are_refused(changes, message):
 def test_draws_follow_the_generator_and_belong_to_their_example():
     logits_bnv = 2 * jax.random.normal(jax.random.key(0), (8, 1, 6)).repeat(4000, axis=1)
     batch = toy_batch(config_of())
-    drawn = np.asarray(draw(logits_bnv, jax.random.key(1), batch))
-    for row, p in zip(drawn, np.asarray(jax.nn.softmax(logits_bnv[:, 0])), strict=True):
+    tokens = np.asarray(draw(logits_bnv, jax.random.key(1), batch))
+    for row, p in zip(tokens, np.asarray(jax.nn.softmax(logits_bnv[:, 0])), strict=True):
         p = p.astype(float) / p.sum(dtype=float)
         assert stats.chisquare(np.bincount(row, minlength=6), 4000 * p).pvalue > 1e-3
     part = batch.replace(example_ids=batch.example_ids[3:5])
-    np.testing.assert_array_equal(draw(logits_bnv[3:5], jax.random.key(1), part), drawn[3:5])
-    assert (np.asarray(draw(logits_bnv, jax.random.key(2), batch)) != drawn).mean() > 0.3
+    np.testing.assert_array_equal(draw(logits_bnv[3:5], jax.random.key(1), part), tokens[3:5])
+    assert (np.asarray(draw(logits_bnv, jax.random.key(2), batch)) != tokens).mean() > 0.3
 
 
 def test_only_what_carries_loss_is_replaced():
     config = config_of(objective__rate=0.3)
     batch = toy_batch(config)
     assert (batch.loss_weights == 0).any()  # documents' ends make rows with a place to spare
-    drawn = put(batch.stream.tokens, batch, np.full(batch.targets.shape, 77))
+    replaced = put(batch.stream.tokens, batch, np.full(batch.targets.shape, 77))
     places = np.zeros(batch.stream.tokens.shape, bool)
     for row, (positions, weights) in enumerate(zip(batch.loss_positions, batch.loss_weights, strict=True)):
         places[row, positions[weights > 0]] = True
-    np.testing.assert_array_equal(np.asarray(drawn) == 77, places)
+    np.testing.assert_array_equal(np.asarray(replaced) == 77, places)
     np.testing.assert_array_equal(places, batch.stream.tokens == toy_vocabulary().mask_id)
     everywhere = batch.replace(loss_positions=None, targets=batch.stream.tokens, loss_weights=places.astype(np.float32))
-    np.testing.assert_array_equal(put(batch.stream.tokens, everywhere, np.full(places.shape, 77)), drawn)
+    np.testing.assert_array_equal(put(batch.stream.tokens, everywhere, np.full(places.shape, 77)), replaced)
 
 
 # --- losses ------------------------------------------------------------------------------------------------------
@@ -128,12 +137,12 @@ def test_losses_are_those_of_the_tokens_that_were_drawn(predicts, where):
     apply = jax.jit(lambda batch, method=None: model.apply({"params": parameters}, batch, visibility, train=False,
                                                            method=method), static_argnums=1)
     logits = apply(batch)
-    drawn = np.asarray(put(batch.stream.tokens, batch, draw(logits, jax.random.fold_in(key, 1), batch)))
+    sampled = np.asarray(put(batch.stream.tokens, batch, draw(logits, jax.random.fold_in(key, 1), batch)))
     original = np.asarray(put(batch.stream.tokens, batch, batch.targets))
     masked = cross_entropy(logits, batch.targets) * batch.loss_weights
     np.testing.assert_allclose(found["vocabulary"], masked.sum(), rtol=1e-5)
-    read = batch.replace(stream=batch.stream.replace(tokens=drawn), loss_positions=None)
-    real, changed = batch.stream.segment_ids > 0, drawn != original
+    read = batch.replace(stream=batch.stream.replace(tokens=sampled), loss_positions=None)
+    real, changed = batch.stream.segment_ids > 0, sampled != original
     corrupted = batch.stream.tokens == toy_vocabulary().mask_id
     assert 0 < changed.sum() < corrupted.sum()  # a draw that is right counts as original
     chosen = real if where == "everywhere" else corrupted
@@ -147,8 +156,8 @@ def test_losses_are_those_of_the_tokens_that_were_drawn(predicts, where):
         hits = np.asarray(logits).argmax(axis=-1) == original
         if where == "everywhere":
             r = np.asarray(jax.nn.sigmoid(told))
-            p_right = r * p_right + (1 - r) * (drawn == original)
-            hits = np.where(r > 0.5, hits, drawn == original)
+            p_right = r * p_right + (1 - r) * (sampled == original)
+            hits = np.where(r > 0.5, hits, sampled == original)
     np.testing.assert_allclose(found[predicts], -np.log(p_right)[chosen].sum(), rtol=1e-4)
     assert right[predicts] == hits[chosen].sum()
     weights = objective.loss_weights(model, batch)
@@ -178,13 +187,12 @@ def test_a_row_without_corrupted_tokens_is_not_learnt_from():
 
 
 def test_all_tokens_mlm_learns():
-    losses = toy_losses(config_of("original", "everywhere", objective__weight=1.0, model__attention_bias=False,
-                                  model__mlp_bias=False, model__norm_bias=False))
+    losses = toy_losses(config_of("original", "everywhere", objective__weight=1.0))
     assert np.isfinite(losses).all() and losses[-1] < losses[0] - 0.3
 
 
-@pytest.mark.parametrize("changes", [{}, {"model__embedding_dim": 12, "model__kv_heads": 1},
-                                     {"objective__generator_share": 0.5, "model__head_transform": True}], ids=str)
+@pytest.mark.parametrize("changes", [{}, {"model__embedding_dim": 12, "model__kv_heads": 1,
+                                          "model__head_transform": True, "objective__generator_share": 0.5}], ids=str)
 @pytest.mark.parametrize(("predicts", "where"), VARIANTS)
 def test_the_formula_of_flops_is_the_jaxpr(predicts, where, changes):
     config = config_of(predicts, where, **changes)

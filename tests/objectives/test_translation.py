@@ -19,7 +19,16 @@ from arch_zoo.objectives.translation import Translation
 from arch_zoo.training.loop import train
 from arch_zoo.training.setup import Setup
 from tests.data.test_parallel_text import make_pairs, write_two
-from tests.toy import tiny_config, toy_batch, toy_losses, toy_model, toy_pairs, toy_vocabulary
+from tests.toy import (
+    abstract_parameters,
+    drawn,
+    tiny_config,
+    toy_batch,
+    toy_losses,
+    toy_model,
+    toy_pairs,
+    toy_vocabulary,
+)
 
 VOCABULARY = toy_vocabulary()
 ARCHITECTURES = ("encoder_decoder", "prefix_decoder", "decoder_only")
@@ -35,22 +44,24 @@ def test_the_drawing_is_what_is_made():
     assert example.target_origin.tolist() == [[6, 7, -1, 9, -1]]
 
 
+def drawn_parameters(config):
+    return drawn(abstract_parameters(config), 0.3)
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_pair_is_read_alike_wherever_it_stands_in_a_row(architecture):
     """Logits, and so the loss, of a pair do not depend on the pairs that it shares its row with."""
     config = tiny_config(objective="translation", model__architecture=architecture, model__position="rotary")
-    architecture, model = config.model.architecture, toy_model(config)
+    architecture, model, parameters = config.model.architecture, toy_model(config), drawn_parameters(config)
     packed = toy_pairs(2, 24)
+    read = jax.jit(lambda batch: model.apply({"params": parameters}, batch, architecture.visibility, train=False))
     losses = {}
     for name in ("packed", "alone"):
         rows = [packed] if name == "packed" else [only(packed, number) for number in (1, 2)]
         for number, row in enumerate(rows, start=1):
             example = config.objective.prepare(row, VOCABULARY, Seeds(0))
             batch = architecture.layout(example, np.arange(2), VOCABULARY.start_id)
-            if name == "packed":
-                variables = model.init(jax.random.key(0), batch, architecture.visibility, train=False)
-            logits = model.apply({"params": variables["params"]}, batch, architecture.visibility, train=False)
-            nats = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets) * batch.loss_weights
+            nats = optax.softmax_cross_entropy_with_integer_labels(read(batch), batch.targets) * batch.loss_weights
             losses[name, number] = np.asarray(nats.sum(axis=1))
     np.testing.assert_allclose(losses["packed", 1], losses["alone", 1] + losses["alone", 2], rtol=1e-5)
 
@@ -75,12 +86,17 @@ def test_the_smoothed_loss_is_optaxs_and_evaluation_is_without(label_smoothing):
     config = tiny_config(objective="translation", model__architecture="encoder_decoder", model__depth=1,
                          objective__label_smoothing=label_smoothing)
     model, batch, visibility = toy_model(config), toy_batch(config), config.model.architecture.visibility
-    parameters = model.init(jax.random.key(0), batch, visibility, train=False)["params"]
-    parameters = jax.tree.map(lambda p: 3 * p, parameters)
-    logits = model.apply({"params": parameters}, batch, visibility, train=False)
+
+    @jax.jit
+    def read(parameters):
+        losses = {train: config.objective.loss(model, parameters, batch, visibility, train=train)
+                  for train in (True, False)}
+        return losses, model.apply({"params": parameters}, batch, visibility, train=False)
+
+    losses, logits = read(drawn_parameters(config))
     hot = jax.nn.one_hot(batch.targets, 64)
     for is_training, labels in ((True, optax.smooth_labels(hot, label_smoothing)), (False, hot)):
-        total, weight = config.objective.loss(model, parameters, batch, visibility, train=is_training)
+        total, weight = losses[is_training]
         expected = jnp.sum(optax.softmax_cross_entropy(logits, labels) * batch.loss_weights)
         assert float(total) == pytest.approx(float(expected), rel=1e-5) and weight == batch.loss_weights.sum()
 
@@ -121,10 +137,11 @@ def test_a_run_logs_the_loss_without_smoothing_beside_the_one_it_trains_on(run):
     setup = Setup.of(config.replace(objective=config.objective.replace(label_smoothing=0.0)), data)
     state = jax.jit(setup.initial_state)(setup.train.batch_at(0))
     smoothed, sums = jax.jit(Setup.of(config, data).train_step()), np.zeros(2)
+    unsmoothed = jax.jit(lambda parameters, batch: setup.config.objective.loss(setup.model, parameters, batch,
+                                                                               setup.visibility, train=False))
     for step in range(2):
         batch = setup.train.batch_at(step)
-        sums += np.array(setup.config.objective.loss(setup.model, state.parameters, batch, setup.visibility,
-                                                     train=False))
+        sums += np.array(unsmoothed(state.parameters, batch))
         state, _ = smoothed(state, batch)
     assert logged[0]["train/loss_unsmoothed"] == pytest.approx(sums[0] / sums[1], rel=1e-4)
     assert logged[0]["train/loss_unsmoothed"] != logged[0]["train/loss"]

@@ -33,6 +33,13 @@ def made(tmp_path_factory):
     return config, prepare_data(config.data)
 
 
+@pytest.fixture(scope="module")
+def first(made, tmp_path_factory):
+    """A run on one device: (the programs that it leaves, its directory, its result)."""
+    kept, folder = LastPrograms(), tmp_path_factory.mktemp("first")
+    return kept, folder, train(with_knobs(made[0], 0, 1e-3), made[1], folder, kept=kept)
+
+
 @pytest.fixture
 def compiled(monkeypatch) -> list:
     """A growing list: one entry for each program of a step that was made."""
@@ -57,23 +64,23 @@ def assert_same_parameters(folder, other):
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
-def test_what_was_compiled_serves_the_next_run_and_it_is_what_it_is_in_a_process_of_its_own(made, compiled, tmp_path):
+def test_what_was_compiled_serves_the_next_run_and_it_is_what_it_is_in_a_process_of_its_own(made, first, compiled,
+                                                                                            tmp_path):
     config, data = made
-    kept, runs = LastPrograms(), [with_knobs(config, 0, 1e-3), with_knobs(config, 1, 3e-3)]
-    results = [train(run, data, tmp_path / f"kept{n}", kept=kept) for n, run in enumerate(runs)]
-    assert len(compiled) == 1 and results[0]["compile_seconds"] > 0 and results[1]["compile_seconds"] is None
-    for n, run in enumerate(runs):
-        train(run, data, tmp_path / f"own{n}")
-        assert said(tmp_path / f"kept{n}") == said(tmp_path / f"own{n}")
-        assert_same_parameters(tmp_path / f"kept{n}", tmp_path / f"own{n}")
-    assert len(compiled) == 3 and said(tmp_path / "kept0") != said(tmp_path / "kept1")
+    kept, before, result = first
+    second = with_knobs(config, 1, 3e-3)
+    found = train(second, data, tmp_path / "kept", kept=kept)
+    assert not compiled and result["compile_seconds"] > 0 and found["compile_seconds"] is None
+    train(second, data, tmp_path / "own")
+    assert len(compiled) == 1 and said(tmp_path / "kept") == said(tmp_path / "own") != said(before)
+    assert_same_parameters(tmp_path / "kept", tmp_path / "own")
 
 
 @pytest.mark.parametrize("spread", [{"devices": 1}, {"devices": 4, "mesh": "data:2,fsdp:2"},
                                     {"devices": 2, "parallel": "pmap"}], ids=["one", "mesh", "pmap"])
 def test_a_run_that_resumes_or_starts_from_another_shares_them_too(made, compiled, tmp_path, monkeypatch, spread):
     config, data = override(made[0], spread), made[1]
-    kept = LastPrograms()
+    kept, others = LastPrograms(), LastPrograms()
     train(with_knobs(config, 0, 1e-3), data, tmp_path / "first", kept=kept)
     with monkeypatch.context() as patch:
         patch.setattr(loop.processes, "any_says", lambda asked, now: True)
@@ -83,8 +90,9 @@ def test_a_run_that_resumes_or_starts_from_another_shares_them_too(made, compile
     started = with_knobs(config, 2, 1e-3).replace(start_from=str(tmp_path / "first"))
     train(started, data, tmp_path / "third", kept=kept)
     assert len(compiled) == 1
-    train(with_knobs(config, 1, 1e-3), data, tmp_path / "second alone")
-    train(started, data, tmp_path / "third alone")
+    train(started, data, tmp_path / "third alone", kept=others)  # compiled for it
+    train(with_knobs(config, 1, 1e-3), data, tmp_path / "second alone", kept=others)  # never interrupted
+    assert len(compiled) == 2
     for name in ("second", "third"):
         assert_same_parameters(tmp_path / name, tmp_path / f"{name} alone")
 
@@ -98,22 +106,21 @@ def test_programs_that_cannot_be_made_are_not_kept(made):
     assert kept.of(config, size) is not None
 
 
-def test_a_run_begins_in_its_own_types_whatever_it_is_given(made, compiled, tmp_path):
+def test_a_run_begins_in_its_own_types_whatever_it_is_given(made, first, compiled, tmp_path):
     config, data = made
-    kept, one = LastPrograms(), with_knobs(config, 0, 1e-3)
-    train(one, data, tmp_path / "first", kept=kept)
+    kept, before, _ = first
     (tmp_path / "given").mkdir()
-    reached = read_parameters(tmp_path / "first" / "checkpoints")
+    reached = read_parameters(before / "checkpoints")
     write_given_parameters(tmp_path / "given", jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), reached))
-    train(one, data, tmp_path / "given", kept=kept)
-    assert len(compiled) == 1
+    train(with_knobs(config, 0, 1e-3), data, tmp_path / "given", kept=kept)
+    assert not compiled
     found = read_parameters(tmp_path / "given" / "checkpoints")
     assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {np.dtype(np.float32)}
 
 
-def test_shapes_of_the_state_are_those_of_the_state(made):
+def test_shapes_of_the_state_are_those_of_the_state(made, first):
     config, data = made
-    one = LastPrograms().of(config, data.tokenizer.vocabulary.size)
+    one = first[0].of(config, data.tokenizer.vocabulary.size)
     batch = training_batches(config, data).batch_at(0, one.alone.rows)
     state = one.initial_state(batch, np.uint32(0))
 
@@ -124,15 +131,14 @@ def test_shapes_of_the_state_are_those_of_the_state(made):
     jax.tree.map(check, state, one.abstract_state(batch))
 
 
-def test_members_together_and_one_alone_have_programs_of_their_own(made, compiled, tmp_path):
+def test_members_together_and_one_alone_have_programs_of_their_own(made, first, compiled, tmp_path):
     config, data = made
-    kept = LastPrograms()
-    train(with_knobs(config, 0, 1e-3), data, tmp_path / "one", kept=kept)
+    kept = first[0]
     pair = [with_knobs(config, seed, 1e-3) for seed in (1, 2)]
     train_together(pair, data, [tmp_path / "two", tmp_path / "three"], kept=kept)
-    assert len(compiled) == 2
+    assert len(compiled) == 1
     train_together(pair, data, [tmp_path / "four", tmp_path / "five"], kept=kept)
-    assert len(compiled) == 2
+    assert len(compiled) == 1
     assert said(tmp_path / "two") == said(tmp_path / "four")
 
 

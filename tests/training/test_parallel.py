@@ -17,21 +17,24 @@ from arch_zoo.layers.kernels.pallas import Pallas
 from arch_zoo.settings import override
 from arch_zoo.training.optimizers import make_optimizer
 from arch_zoo.training.parallel import choose_devices, make_parallel
-from arch_zoo.training.state import initialise
+from arch_zoo.training.state import TrainState
 from arch_zoo.training.step import make_train_step
-from tests.toy import tiny_config, toy_batch, toy_model
+from tests.toy import abstract_parameters, drawn, tiny_config, toy_batch, toy_model
 
 CHANGES = {"optimizer__kind": "sgd", "optimizer__clip_norm": None, "optimizer__learning_rate": 0.5,
            "optimizer__warmup_steps": 0, "batch_size": 16, "model__attention_dropout": 0.1,
            "model__residual_dropout": 0.2, "model__embedding_dropout": 0.1, "model__mlp_dropout": 0.1,
            # one block without biases: every parameter costs compile time
            "model__depth": 1, "model__attention_bias": False, "model__mlp_bias": False, "model__norm_bias": False}
-WAYS = [("jit", 2, 1, ""), ("jit", 8, 1, ""), ("pmap", 2, 1, ""), ("pmap", 8, 1, ""), ("jit", 1, 4, ""),
-        ("pmap", 2, 4, ""), ("jit", 8, 1, "fsdp:8"), ("jit", 8, 2, "fsdp:2,tensor:2")]
-FEW = [WAYS[1], WAYS[5], WAYS[7]]  # have between them what there is: each program takes seconds to compile
-PAIRS = [("encoder_only", "masked_lm"), ("encoder_decoder", "span_corruption"), ("encoder_only", "next_sentence"),
-         ("encoder_only", "electra")]
-CASES = [(pair, way) for pair in PAIRS for way in (WAYS if pair == PAIRS[0] else FEW)]
+WAYS = [("jit", 2, 1, ""), ("jit", 8, 1, ""), ("pmap", 8, 1, ""), ("jit", 1, 4, ""), ("pmap", 2, 4, ""),
+        ("jit", 8, 1, "fsdp:8"), ("jit", 8, 2, "fsdp:2,tensor:2")]
+DATA, PIECES, MESH = WAYS[1], WAYS[4], WAYS[6]  # have between them what there is: each program takes seconds to compile
+WAYS_OF = {("encoder_only", "masked_lm"): WAYS,
+           ("encoder_only", "next_sentence"): [DATA, PIECES, MESH],  # a loss of two means: two weights of the batch
+           ("encoder_only", "electra"): [PIECES, MESH],  # draws of its own
+           ("encoder_decoder", "span_corruption"): [MESH]}  # parameters of two stacks
+PAIRS = list(WAYS_OF)
+CASES = [(pair, way) for pair, ways in WAYS_OF.items() for way in ways]
 
 
 @dataclasses.dataclass
@@ -45,8 +48,8 @@ class Case:
         self.visibility = self.config.model.architecture.visibility
         self.optimizer = make_optimizer(self.config.optimizer, self.config.steps)
         self.batches = [ragged(toy_batch(self.config, first=16 * i)) for i in range(2)]
-        self.start = jax.device_get(jax.jit(lambda: initialise(self.model, self.optimizer, self.batches[0],
-                                                               self.visibility, self.config.seed))())
+        parameters = drawn(abstract_parameters(self.config), 0.1)
+        self.start = jax.device_get(TrainState(np.int32(0), parameters, self.optimizer.init(parameters)))
 
     def two_steps(self, kind, devices, accumulate, mesh="", mean_of_means=False):
         """Parameters and metrics after two steps."""
@@ -104,7 +107,7 @@ def test_same_step(pair, way):
         np.testing.assert_allclose(metrics[name], other_metrics[name], rtol=0 if exact else 2e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("pair", PAIRS[::2], ids="-".join)
+@pytest.mark.parametrize("pair", PAIRS[:2], ids="-".join)
 def test_the_comparison_can_fail(pair):
     case, parameters, _ = reference_of(*pair)
     mistaken, _ = case.two_steps("pmap", 2, 1, mean_of_means=True)
@@ -121,7 +124,7 @@ def with_kernels():
 
 
 @pytest.mark.parametrize(("kind", "devices", "accumulate", "mesh"), [
-    ("jit", 1, 1, ""), ("jit", 8, 1, ""), ("jit", 8, 2, "fsdp:2"), ("pmap", 2, 1, ""), ("jit", 8, 1, "tensor:2")])
+    ("jit", 8, 2, "fsdp:2"), ("pmap", 2, 1, ""), ("jit", 8, 1, "tensor:2")])
 def test_a_kernel_that_xla_cannot_divide_is_run_by_each_device(with_kernels, kind, devices, accumulate, mesh):
     case, parameters, _ = with_kernels
     assert difference(parameters, case.two_steps(kind, devices, accumulate, mesh)[0]) < 5e-6

@@ -221,6 +221,7 @@ def without_knobs(step):
     return lambda state, batch, knobs: step(state, batch)
 
 
+@functools.cache
 def compiled(text, told=True):
     """The training step over a mesh; where XLA is not `told` where rows lie, it decides by itself."""
     config = tiny_config(**BASE)
@@ -250,7 +251,8 @@ def test_each_device_computes_on_its_own_rows():
 # --- checkpoints -------------------------------------------------------------------------------------------------
 
 def test_a_checkpoint_of_one_mesh_is_restored_on_any_other(tmp_path):
-    config = tiny_config(model__depth=1, optimizer__kind="sgd", batch_size=16)
+    config = tiny_config(model__depth=1, optimizer__kind="sgd", batch_size=16, model__attention_bias=False,
+                         model__mlp_bias=False, model__norm_bias=False)
     optimizer, parameters = make_optimizer(config.optimizer, config.steps), drawn(toy_parameters(config), 0.1)
     state = TrainState(jax.numpy.int32(3), parameters, optimizer.init(parameters))
     step = make_train_step(config.objective, toy_model(config), config.model.architecture.visibility, optimizer, seed=0,
@@ -260,7 +262,7 @@ def test_a_checkpoint_of_one_mesh_is_restored_on_any_other(tmp_path):
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     checkpoints.save(3, written.place_state(state), {"step": 3}, 1.0)
     checkpoints.wait()
-    for text, devices in (("fsdp:8", 8), ("fsdp:4", 8), ("fsdp:2,tensor:2", 8), ("", 1)):
+    for text, devices in (("fsdp:8", 8), ("fsdp:2,tensor:2", 8), ("", 1)):
         parallel = over(text, devices=devices)
         restored, notes = checkpoints.restore_latest(parallel.abstract(state))
         assert notes["step"] == 3

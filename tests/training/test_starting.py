@@ -15,6 +15,7 @@ from arch_zoo.settings import override, to_dict
 from arch_zoo.tensor_files import flatten_tree
 from arch_zoo.training.loop import train
 from arch_zoo.training.metrics import read_metrics
+from arch_zoo.training.programs import LastPrograms
 from arch_zoo.training.starting import load_parameters, write_given_parameters
 from arch_zoo.training.workdir import claim
 from tests.runs import write_corpus
@@ -40,10 +41,23 @@ def data(config):
 
 
 @pytest.fixture(scope="module")
-def first(folder, config, data):
+def kept() -> LastPrograms:
+    """What was compiled, for all runs that differ in seed and start alone."""
+    return LastPrograms()
+
+
+@pytest.fixture(scope="module")
+def first(folder, config, data, kept):
     """The directory of a run that is done."""
-    train(config, data, folder / "first")
+    train(config, data, folder / "first", kept=kept)
     return folder / "first"
+
+
+@pytest.fixture(scope="module")
+def second(first, folder, config, data, kept):
+    """The directory of a run that went on from it."""
+    train(config.replace(start_from=str(first), seed=1), data, folder / "second", kept=kept)
+    return folder / "second"
 
 
 def losses(workdir) -> list[float]:
@@ -58,21 +72,19 @@ def test_a_runs_parameters_are_read_without_its_config(first, monkeypatch):
     assert f"{sum(array.size for array in flat.values()):,}" in text.splitlines()[-1]
 
 
-def test_start_from_goes_on_from_the_others_parameters(first, config, data, tmp_path):
-    train(config.replace(start_from=str(first), seed=1), data, tmp_path / "second")
-    train(config.replace(seed=1), data, tmp_path / "fresh")
-    assert losses(tmp_path / "second")[0] < losses(tmp_path / "fresh")[0] - 0.01
+def test_start_from_goes_on_from_the_others_parameters(second, config, data, kept, tmp_path):
+    train(config.replace(seed=1), data, tmp_path / "fresh", kept=kept)
+    assert losses(second)[0] < losses(tmp_path / "fresh")[0] - 0.01
 
 
-def test_a_directory_that_was_given_parameters_begins_with_them(first, config, data, tmp_path):
+def test_a_directory_that_was_given_parameters_begins_with_them(first, second, config, data, kept, tmp_path):
     workdir = tmp_path / "given"
     workdir.mkdir()
     parameters = load_parameters(first)
     write_given_parameters(workdir, parameters)
     jax.tree.map(np.testing.assert_array_equal, load_parameters(workdir), parameters)
-    train(config.replace(seed=1), data, workdir)
-    train(config.replace(start_from=str(first), seed=1), data, tmp_path / "second")
-    assert losses(workdir) == losses(tmp_path / "second")
+    train(config.replace(seed=1), data, workdir, kept=kept)
+    assert losses(workdir) == losses(second)
     reached, given = load_parameters(workdir), parameters
     assert any((a != b).any() for a, b in zip(jax.tree.leaves(reached), jax.tree.leaves(given), strict=True))
 

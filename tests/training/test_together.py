@@ -15,6 +15,7 @@ from arch_zoo.training.checkpoints import Checkpoints, read_parameters
 from arch_zoo.training.loop import train, train_together
 from arch_zoo.training.metrics import read_metrics
 from arch_zoo.training.parallel import Together, choose_devices, make_parallel
+from arch_zoo.training.programs import LastPrograms
 from tests.evaluation.toy_text import documents
 from tests.toy import tiny_config
 
@@ -49,10 +50,16 @@ def losses(folder: pathlib.Path, name: str = "train/loss") -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def alone(made, tmp_path_factory):
+def kept() -> LastPrograms:
+    """What the config of `made` compiles, for one and for three."""
+    return LastPrograms()
+
+
+@pytest.fixture(scope="module")
+def alone(made, kept, tmp_path_factory):
     config, data = made
     where = folders(tmp_path_factory.mktemp("alone"))
-    results = [train(one, data, folder) for one, folder in zip(members(config), where, strict=True)]
+    results = [train(one, data, folder, kept=kept) for one, folder in zip(members(config), where, strict=True)]
     return where, results
 
 
@@ -63,10 +70,10 @@ def assert_same(folder, other, rtol=1e-4):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=2e-5), a, b)
 
 
-def test_a_member_is_what_it_is_alone(made, alone, tmp_path):
+def test_a_member_is_what_it_is_alone(made, kept, alone, tmp_path):
     config, data = made
     where, results = folders(tmp_path), alone[1]
-    found = train_together(members(config), data, where)
+    found = train_together(members(config), data, where, kept=kept)
     for folder, other, ours, theirs in zip(where, alone[0], found, results, strict=True):
         assert_same(folder, other)
         assert ours.keys() == theirs.keys() and ours["loss_tokens"] == theirs["loss_tokens"]
@@ -75,29 +82,28 @@ def test_a_member_is_what_it_is_alone(made, alone, tmp_path):
     assert losses(where[0])[0] != losses(where[2])[0]
 
 
-def test_members_cannot_reach_each_other(made, alone, tmp_path):
+def test_members_cannot_reach_each_other(made, kept, alone, tmp_path):
     """Bitwise: another member's seed and rate change nothing in this one's program."""
     config, data = made
     one, two, three = members(config)
     for name, others in (("a", [two, three]), ("b", [three.replace(seed=9), one])):
-        train_together([one, *others], data, folders(tmp_path / name))
+        train_together([one, *others], data, folders(tmp_path / name), kept=kept)
     a, b = (read_parameters(tmp_path / name / "0" / "checkpoints") for name in "ab")
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-def test_a_loss_that_is_not_finite_ends_its_own_run_only(made, alone, tmp_path):
+def test_a_loss_that_is_not_finite_ends_its_own_run_only(made, kept, alone, tmp_path):
     config, data = made
     configs = members(config)
-    configs[1] = override(configs[1], {"optimizer.learning_rate": 1e30, "optimizer.warmup_steps": 0})
-    configs = [override(one, {"optimizer.warmup_steps": 0}) for one in configs]
+    configs[1] = override(configs[1], {"optimizer.learning_rate": 1e30})
     where = folders(tmp_path)
-    found = train_together(configs, data, where)
+    found = train_together(configs, data, where, kept=kept)
     assert isinstance(found[1], NotFinite) and "lower optimizer.learning_rate" in str(found[1])
     assert found[0]["steps"] == found[2]["steps"] == 6
     assert all(np.isfinite(losses(folder)).all() for folder in where)
 
 
-def stopped(monkeypatch, config, data, where, step):
+def stopped(monkeypatch, config, data, where, step, kept):
     """Trained up to a step, as if asked to stop there."""
     class Stop(loop._StopOnSignal):
         asked = property(lambda self: self.count(), lambda self, value: None)
@@ -109,21 +115,21 @@ def stopped(monkeypatch, config, data, where, step):
     with monkeypatch.context() as patch:
         patch.setattr(loop, "_StopOnSignal", Stop)
         with pytest.raises(Interrupted, match=f"stopped at step {step} of 6"):
-            train_together(config, data, where)
+            train_together(config, data, where, kept=kept)
 
 
-def test_a_group_goes_on_together_alone_and_from_different_steps(made, alone, tmp_path, monkeypatch):
+def test_a_group_goes_on_together_alone_and_from_different_steps(made, kept, alone, tmp_path, monkeypatch):
     config, data = made
     configs, where = members(config), folders(tmp_path)
-    stopped(monkeypatch, configs, data, where, 4)
-    train(configs[0], data, where[0])  # one goes on by itself, and stands where the others do not
-    train_together(configs, data, where)
+    stopped(monkeypatch, configs, data, where, 4, kept)
+    train(configs[0], data, where[0], kept=kept)  # one goes on by itself, and stands where the others do not
+    train_together(configs, data, where, kept=kept)
     for folder, other in zip(where, alone[0], strict=True):
         assert_same(folder, other)
         assert [line["step"] for line in read_metrics(folder) if "train/loss" in line] == [2, 4, 6]
 
 
-def test_the_states_that_members_begin_with_do_not_stay_on_the_device(made, tmp_path, monkeypatch):
+def test_the_states_that_members_begin_with_do_not_stay_on_the_device(made, kept, tmp_path, monkeypatch):
     config, data = made
     step, live = loop._Run._one_step, []
 
@@ -136,7 +142,7 @@ def test_the_states_that_members_begin_with_do_not_stay_on_the_device(made, tmp_
 
     monkeypatch.setattr(loop._Run, "_one_step", looked_at)
     before = bytes_alive()
-    train_together(members(config), data, folders(tmp_path))
+    train_together(members(config), data, folders(tmp_path), kept=kept)
     alive, joined = live[0]
     assert joined <= alive < 1.3 * joined
 
