@@ -1,7 +1,7 @@
 """Xiong et al. 2020: does a Transformer need warm-up, and is it the place of the norms?
 
 Paper: Xiong et al. 2020 (arXiv 2002.04745), sections 3 and 4.
-Reason: gradients at the start explain why; they need no training and are exact.
+Reason: gradients at the start explain why; xiong2020.gradients has them by depth, without any training.
 At paper scale, other than the paper: WMT14 of TFDS into German, where its Figure 2 has IWSLT14 out of German; no BLEU.
 Command: python -m experiments.reproduce --table=xiong2020.preln --scale=bench --data=FOLDER
 Expected: docs/ablations/xiong2020_preln.md

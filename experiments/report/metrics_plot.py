@@ -6,6 +6,8 @@ from experiments.report.findings import Findings
 from experiments.report.plots import COLUMNS, GREY, colours, panels, wrapped
 from experiments.report.record import Metric
 
+_WIDE = 100  # values that differ by a larger factor are on a logarithmic axis
+
 
 def metrics_figure(findings: Findings) -> Any:
     """A panel for each metric: a row for each arm, with every seed, the mean and its interval."""
@@ -43,4 +45,8 @@ def _metric_panel(panel: Any, findings: Findings, metric: Metric, named: bool) -
                      [wrapped(name, 44) if named else "" for name in study.compared.values()])
     panel.tick_params(axis="y", length=0, labelcolor="#1f2937")
     panel.grid(axis="y", visible=False)
-    panel.locator_params(axis="x", nbins=5)
+    shown = [x for line in panel.lines for x in line.get_xdata()]
+    if shown and 0 < _WIDE * min(shown) < max(shown):
+        panel.set_xscale("log")
+    else:
+        panel.locator_params(axis="x", nbins=5)

@@ -14,6 +14,7 @@ from experiments.report.figures import draw_plots
 from experiments.report.findings import find
 from experiments.report.grid import design
 from experiments.report.grid_plot import grid_figures
+from experiments.report.metrics_plot import metrics_figure
 from experiments.report.pareto import told_apart
 from experiments.report.plots import PALETTE, STYLE, colours, rendered
 from experiments.report.record import load_study
@@ -200,3 +201,15 @@ def test_many_arms_stay_readable(tmp_path, undrawn):
     assert "All 46 comparisons" in page and "neither beyond the noise" in page
     assert page.count("<th class=\"number\">model.depth</th>") + page.count("<th>model.depth</th>") == 1
     assert samples(study) == []
+
+
+def test_values_that_differ_by_orders_of_magnitude_are_on_a_logarithmic_axis(tmp_path):
+    def scales(deepest, noise=0.01):
+        means = {2: 1.0, 4: 30.0, 8: deepest}
+        workdir = make(tmp_path / f"{deepest}_{noise}", product(model__depth=DEPTHS),
+                       lambda o: {"bits_per_byte": means[o["model.depth"]], "pairs": 0.7}, noise=noise)
+        return [panel.get_xscale() for panel in metrics_figure(find(load_study(workdir))).axes]
+
+    assert scales(500.0) == ["log", "linear"]
+    assert scales(50.0) == ["linear", "linear"]
+    assert scales(500.0, noise=9.0)[0] == "linear"  # an interval reaches below zero
