@@ -32,7 +32,7 @@ def draw(found: dict[str, list[dict]], path: pathlib.Path) -> None:
     axes[0].set_yticks(places, labels)
     axes[0].invert_yaxis()
     axes[0].axvline(1, color="grey", linewidth=0.8, linestyle=":")
-    axes[0].set_xlabel("tokens a second, as a multiple of ours (line: slowest to fastest step)")
+    axes[0].set_xlabel("tokens a second, beside ours (line: slowest to fastest step)")
     axes[1].set_xlabel("peak memory, MB")
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
