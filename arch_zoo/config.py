@@ -198,8 +198,8 @@ class RunConfig(Settings):
     parallel: Literal["jit", "pmap"] = setting("jit", "how the step is spread over devices")
     devices: int | None = setting(None, "devices to use; none: all of them", low=1)
     vectorize: tuple[Literal["seeds", "learning_rate", "nothing"], ...] = setting(
-        (), "runs that differ in these are trained as one program; empty: by itself, but in studies on a GPU those "
-            "that differ in either; nothing: there, too, each by itself")
+        (), "runs that differ in these are trained as one program; empty: each by itself, but in studies on a GPU "
+            "or TPU those that differ in either; nothing: there, too, each by itself")
     mesh: MeshConfig = setting(MeshConfig, "devices along each axis, as data:2,fsdp:4")
     start_from: str | None = setting(None, "directory of a run with whose parameters training begins; none: random")
     dtype: Literal["float32", "bfloat16"] = setting("float32", "type of activations; parameters stay float32")
@@ -208,7 +208,7 @@ class RunConfig(Settings):
     data: DataConfig = setting(DataConfig, "the data")
     optimizer: OptimizerConfig = setting(OptimizerConfig, "the optimizer")
     log_every: int = setting(20, "steps between two lines of metrics", low=1)
-    evaluate_every: int = setting(200, "steps between evaluations; the last step always is one", low=1)
+    evaluate_every: int = setting(200, "steps between evaluations on held-out text; the last step always is one", low=1)
     evaluate_batches: int = setting(8, "batches in one evaluation; fewer where the split is smaller", low=1)
     checkpoint_every: int = setting(200, "steps between checkpoints; the last step always is one", low=1)
 

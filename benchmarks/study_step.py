@@ -21,17 +21,17 @@ def main(study: StudyConfig, arguments: list[str]) -> None:
     """Compile each arm's step, then run it."""
     from arch_zoo.data.prepare import prepare_data
 
-    data, rows, numbers = prepare_data(study.base.data), [], {}
-    for slug, config in study.arm_configs().items():
-        rows.append(_measure(slug, config, data, numbers))
+    data = prepare_data(study.base.data)
+    found = {slug: _measure(slug, config, data) for slug, config in study.arm_configs().items()}
     publish("Training step", ["arm", "batch", "GFLOP a step", "compile s", "ms a step (median)", "range", "k tokens/s",
-                              "executed, of peak", "waits (1)"], rows, OUT.value,
+                              "executed, of peak", "waits (1)"], [row for row, _ in found.values()],
+            OUT.value,
             ["the share of the time in which the step waits for its batch, which is made meanwhile, as in a run"],
-            numbers)
+            {slug: numbers for slug, (_, numbers) in found.items()})
 
 
-def _measure(slug: str, config: RunConfig, data, numbers: dict[str, dict]) -> list[str]:
-    """The arm's row; its numbers go to `numbers`."""
+def _measure(slug: str, config: RunConfig, data) -> tuple[list[str], dict]:
+    """(the arm's row, the numbers behind it)."""
     from arch_zoo.data.pipeline import Prefetcher
     from arch_zoo.training.batches import training_batches
     from arch_zoo.training.timing import compile_step
@@ -44,12 +44,12 @@ def _measure(slug: str, config: RunConfig, data, numbers: dict[str, dict]) -> li
         waited += time.perf_counter() - asked
         seconds.append(step.run())  # on the same batch again: what a step takes does not depend on its tokens
     batches.close()
-    found = numbers[slug] = spread(seconds) | {"waited": waited / (waited + sum(seconds))}
+    found = spread(seconds) | {"waited": waited / (waited + sum(seconds))}
     tokens, (fastest, slowest) = config.batch_size * config.data.length, found["range"]
     return [slug, f"{config.batch_size} × {config.data.length}", f"{step.flops / 1e9:.1f}",
             f"{step.compile_seconds:.1f}", f"{1e3 * found['median']:.0f}", f"{1e3 * fastest:.0f}–{1e3 * slowest:.0f}",
             f"{tokens / found['median'] / 1e3:.1f}", f"{step.flops / found['median'] / step.peak:.0%}",
-            f"{found['waited']:.2%}"]
+            f"{found['waited']:.2%}"], found
 
 
 if __name__ == "__main__":

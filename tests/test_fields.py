@@ -26,7 +26,7 @@ from arch_zoo.settings_view import flatten
 from arch_zoo.training.loop import train
 from arch_zoo.training.metrics import read_metrics
 from arch_zoo.training.setup import Setup
-from tests.toy import needed_for, tiny_config
+from tests.toy import WITHOUT_BIASES, needed_for, tiny_config
 
 VARIANTS = {"model.position": POSITIONS, "model.architecture": ARCHITECTURES, "objective": OBJECTIVES,
             "model.attention_kernel": KERNELS}
@@ -268,10 +268,8 @@ def folder(tmp_path_factory) -> pathlib.Path:
 
 
 def config_in(folder, **changes) -> RunConfig:
-    """One block without biases: every parameter is traced again and again."""
-    return tiny_config(model__depth=1, model__attention_bias=False, model__mlp_bias=False, model__norm_bias=False,
-                       data__length=32, data__corpus=str(folder / "text.txt"), steps=6,
-                       data__cache_dir=str(folder / "cache"), **changes)
+    return tiny_config(model__depth=1, **WITHOUT_BIASES, data__length=32, data__corpus=str(folder / "text.txt"),
+                       steps=6, data__cache_dir=str(folder / "cache"), **changes)
 
 
 @pytest.fixture(scope="module")

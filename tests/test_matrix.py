@@ -19,6 +19,7 @@ from arch_zoo.layers.visibility import Visibility
 from arch_zoo.objectives.base import Seeds
 from arch_zoo.registry import POSITIONS
 from tests.toy import (
+    WITHOUT_BIASES,
     compatible_pairs,
     drawn,
     padded,
@@ -152,7 +153,7 @@ LEARN = [case for case in CASES if case[:2] in (SOME if case[2] == USUAL else PO
 def test_loss_falls(architecture, objective, position):
     # One block without biases: fewer parameters compile faster. The initial loss is that of a guess.
     config = tiny_config(model__architecture=architecture, objective=objective, model__position=position,
-                         model__depth=1, model__attention_bias=False, model__mlp_bias=False, model__norm_bias=False)
+                         model__depth=1, **WITHOUT_BIASES)
     losses = toy_losses(config)
     assert np.isfinite(losses).all()
     parts = config.objective.loss_weights(toy_model(config), toy_batch(config))

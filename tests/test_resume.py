@@ -19,20 +19,19 @@ from tests.runs import (
     tiny_flags,
     write_corpus,
 )
+from tests.toy import WITHOUT_BIASES
 
 # Dropout and corruption are drawn anew at each step, so that a wrong step would show.
-# Without biases: every parameter costs compile time, in each process.
-LEAN = {"model__attention_bias": False, "model__mlp_bias": False, "model__norm_bias": False}
-RUNS = {"decoder": LEAN | {"model__residual_dropout": 0.1},
-        "another seed": LEAN | {"model__residual_dropout": 0.1, "seed": 1},
+RUNS = {"decoder": {"model__residual_dropout": 0.1},
+        "another seed": {"model__residual_dropout": 0.1, "seed": 1},
         # Rows of two objectives until step 14, of one from there on: kills fall before and after.
-        "schedule": LEAN | {"model__architecture": "prefix_decoder", "objective": "schedule",
-                            "objective__parts": "mixture,masked_lm",
-                            "objective__parts.0.parts": "causal_lm,masked_next_token", "objective__switches": "0.58"},
-        "encoder": LEAN | {"model__architecture": "encoder_only", "objective": "next_sentence",
-                           "model__mlp_dropout": 0.1, "model__pooler": True, "model__sentence_classes": 2,
-                           "model__token_types": 2, "data__length": 48,
-                           "data__unique_tokens": 480}}  # seen several times before the end
+        "schedule": {"model__architecture": "prefix_decoder", "objective": "schedule",
+                     "objective__parts": "mixture,masked_lm", "objective__parts.0.parts": "causal_lm,masked_next_token",
+                     "objective__switches": "0.58"},
+        "encoder": {"model__architecture": "encoder_only", "objective": "next_sentence", "model__mlp_dropout": 0.1,
+                    "model__pooler": True, "model__sentence_classes": 2, "model__token_types": 2, "data__length": 48,
+                    "data__unique_tokens": 480}}  # seen several times before the end
+RUNS = {name: WITHOUT_BIASES | changes for name, changes in RUNS.items()}
 HALF_WRITTEN = "checkpoints/16.orbax-checkpoint-tmp"
 
 
@@ -131,7 +130,7 @@ def test_killed_in_evaluation_and_at_random(corpus, uninterrupted, killed):
 @pytest.mark.slow
 def test_what_a_generator_draws_is_drawn_again(corpus, tmp_path):
     changes = {"model__architecture": "encoder_only", "objective": "electra", "model__discriminator": True,
-               "model__vocabulary_head": False, "model__residual_dropout": 0.1} | LEAN
+               "model__vocabulary_head": False, "model__residual_dropout": 0.1} | WITHOUT_BIASES
     flags = tiny_flags(corpus, tmp_path / "run", **changes)
     whole, killed, resumed = many([
         ("experiments.train", tiny_flags(corpus, tmp_path / "whole", **changes)),

@@ -21,6 +21,8 @@ from arch_zoo.training.step import make_train_step
 SENTINELS = 16
 ORDINARY = 5 + SENTINELS  # the first id that stands for text
 SIZE = 64
+# For `tiny_config`, where biases play no part: every parameter is traced and compiled again and again.
+WITHOUT_BIASES = {"model__attention_bias": False, "model__mlp_bias": False, "model__norm_bias": False}
 
 
 def toy_vocabulary() -> Vocabulary:

@@ -131,9 +131,22 @@ def members_that_fit(config: RunConfig, vocabulary: Vocabulary, at_most: int, ro
     room = _room(devices)[0] if room is None else room
     with with_members():  # kernels may need more then, of one run as well
         count = min(at_most, room // CompiledShapes(config, vocabulary, devices).memory.run)
-        while count > 1 and (needed := CompiledShapes(config, vocabulary, devices, count).memory.run) > room:
-            count = min(count - 1, room * count // needed)
+        while count > 1:
+            needed = _or_infinite(lambda members=count: CompiledShapes(config, vocabulary, devices, members).memory.run)
+            if needed <= room:
+                break
+            count = min(count - 1, max(count // 2, int(room * count / needed)))
     return max(1, count)
+
+
+def _or_infinite(bytes_of: Callable[[], int]) -> int | float:
+    """What it says, and infinitely many where the compiler, which tries kernels out, itself runs out of memory."""
+    try:
+        return bytes_of()
+    except Exception as error:
+        if out_of_memory(error) is None:
+            raise
+        return math.inf
 
 
 class CompiledShapes:
@@ -212,12 +225,7 @@ def largest_batch(bytes_of: Callable[[int], int], room: int, unit: int, known: i
     found: dict[int, int | float] = {}
 
     def measure(count: int) -> None:
-        try:
-            found[count] = bytes_of(count * unit)
-        except Exception as error:
-            if out_of_memory(error) is None:
-                raise
-            found[count] = math.inf
+        found[count] = _or_infinite(lambda: bytes_of(count * unit))
 
     measure(first)
     measure(first * 2 if found[first] <= room else max(1, first // 2))

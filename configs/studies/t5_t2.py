@@ -11,8 +11,8 @@ Expected: docs/ablations/t5_t2.md
 """
 
 from experiments.ablations import t5
-from experiments.ablations.protocol import at, classifying, pairs_run, t5_run
-from experiments.studies.config import Arm, Claim, PaperRow, PaperTable, StudyConfig
+from experiments.ablations.protocol import REVERSES, at, claims, classifying, pairs_run, t5_run, table
+from experiments.studies.config import Arm, StudyConfig
 
 
 def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
@@ -23,22 +23,12 @@ def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
     else:
         base, stand_in = pairs_run(scale, data)
         measured, metric = {"metrics": (), "losses": ("translation",)}, "loss/translation"
-    arms = [Arm(name, sizes) for name, sizes in t5.shapes(base).items()]
+    shapes = t5.shapes(base)
+    arms = [Arm(name, sizes) for name, (sizes, _) in shapes.items()]
     if pre_trained:
-        arms += [Arm(f"{arm.name}, LM", arm.overrides | t5.as_language_model(arm.name)) for arm in arms]
+        arms += [Arm(f"{name}, LM", {**sizes, "objective": language_model})
+                 for name, (sizes, language_model) in shapes.items()]
     source = "Raffel et al. 2020, Table 2"
-    claims = [("Letting a decoder see the source from both sides mends most of what a language model lacks",
-               "GLUE 81.82 against 74.70, SQuAD 78.94 against 61.14", "prefix_language_model", "language_model", {}),
-              ("An encoder-decoder beats a language model of as many operations",
-               "GLUE 83.28 against 74.70", "encoder_decoder", "language_model", {}),
-              ("An encoder-decoder beats a prefix language model",
-               "GLUE 83.28 against 81.82, SQuAD 80.88 against 78.94", "encoder_decoder", "prefix_language_model", {}),
-              ("Sharing the stacks costs next to nothing",
-               "GLUE 82.81 against 83.28, with half the parameters", "encoder_decoder", "shared",
-               {"expectation": "null", "band": 0.03}),
-              ("Half the depth costs more than sharing the stacks",
-               "GLUE 80.88 against 82.81", "shared", "half_as_deep",
-               {} if pre_trained else {"expectation": "reverses at this scale"})]
     return StudyConfig(
         title=f"T5, Table 2, at {scale} scale",
         question="With the same text and as many steps: encoder-decoder, shared, half as deep, language model or "
@@ -47,13 +37,23 @@ def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
         base=base, arms=tuple(arms), reference="encoder_decoder", match="steps",
         varies=("model.architecture", "model.share_stacks", "model.depth", *(("objective",) if pre_trained else ())),
         **measured, scale=scale, stand_in=stand_in,
-        claims=tuple(Claim(text=text, source=source, numbers=numbers, metric=metric,
-                           better_arm=better, worse_arm=worse, **how) for text, numbers, better, worse, how in claims),
-        paper=PaperTable(
-            source=f"{source}: pre-trained on C4 by denoising, or as a language model (LM), and fine-tuned",
-            columns=t5.COLUMNS, baseline="encoder_decoder", beside={"GLUE": metric}, deviations=t5.GLUE_DEVIATION,
-            rows=tuple(PaperRow(arm, dict(zip(t5.COLUMNS, values, strict=True)))
-                       for arm, values in (t5.DENOISING | t5.LM if pre_trained else t5.DENOISING).items()),
+        claims=claims(source, metric,
+                      ("Letting a decoder see the source from both sides mends most of what a language model lacks",
+                       "GLUE 81.82 against 74.70, SQuAD 78.94 against 61.14", "prefix_language_model",
+                       "language_model"),
+                      ("An encoder-decoder beats a language model of as many operations",
+                       "GLUE 83.28 against 74.70", "encoder_decoder", "language_model"),
+                      ("An encoder-decoder beats a prefix language model",
+                       "GLUE 83.28 against 81.82, SQuAD 80.88 against 78.94", "encoder_decoder",
+                       "prefix_language_model"),
+                      ("Sharing the stacks costs next to nothing",
+                       "GLUE 82.81 against 83.28, with half the parameters", "encoder_decoder", "shared", 0.03),
+                      ("Half the depth costs more than sharing the stacks", "GLUE 80.88 against 82.81", "shared",
+                       "half_as_deep", "holds" if pre_trained else REVERSES)),
+        paper=table(
+            f"{source}: pre-trained on C4 by denoising, or as a language model (LM), and fine-tuned", t5.COLUMNS,
+            "encoder_decoder", t5.DENOISING | t5.LM if pre_trained else t5.DENOISING, beside={"GLUE": metric},
+            deviations=t5.GLUE_DEVIATION,
             note="" if pre_trained else "Ours are trained to translate from scratch: the order of shapes can be "
                                         "compared, the numbers cannot. t5.t2_objectives measures what denoising "
                                         "gives as pre-training."))

@@ -17,9 +17,9 @@ from experiments.studies.config import StudyConfig
 def get_config(scale: str = "bench", data: str | None = None) -> StudyConfig:
     base, stand_in, before = t5.going_on(scale, data)
     arms = []
-    for shape, sizes in t5.shapes(base).items():
+    for shape, (sizes, language_model) in t5.shapes(base).items():
         arms += prepared(shape, sizes | {"objective": "iid_spans"} | before, sizes)
-        arms += prepared(f"{shape}, LM", sizes | t5.as_language_model(shape) | before, sizes)
+        arms += prepared(f"{shape}, LM", sizes | {"objective": language_model} | before, sizes)
     small = "holds" if scale == "paper" else REVERSES  # decoders learn faster from little, as in t5.t2; see there
     loss, source = "loss/prefix_lm", "Raffel et al. 2020, Table 2"
     return StudyConfig(

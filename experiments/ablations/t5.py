@@ -22,17 +22,16 @@ LM = {"encoder_decoder_lm": (79.56, 18.59, 76.02, 64.29, 26.27, 39.17, 26.86),
       "prefix_language_model_lm": (79.68, 17.84, 76.87, 64.86, 26.28, 37.51, 26.76)}
 
 
-def shapes(base: RunConfig) -> dict[str, dict[str, Any]]:
-    """{name: overrides of the base, which is an encoder-decoder}: those of Table 2."""
+def shapes(base: RunConfig) -> dict[str, tuple[dict[str, Any], str]]:
+    """{name: (overrides of the base, which is an encoder-decoder; its objective as a language model)}, as in Table 2.
+
+    As a language model all but the plain one see the first part of a text from both sides.
+    """
     architecture = "model.architecture"
-    return {"encoder-decoder": {}, "shared": {"model.share_stacks": True},
-            "half as deep": {"model.depth": base.model.depth // 2}, "language model": {architecture: "decoder_only"},
-            "prefix language model": {architecture: "prefix_decoder"}}
-
-
-def as_language_model(shape: str) -> dict[str, Any]:
-    """What the shape learns as one: all but the plain one see the first part of a text from both sides."""
-    return {"objective": "causal_lm" if shape == "language model" else "prefix_lm"}
+    return {"encoder-decoder": ({}, "prefix_lm"), "shared": ({"model.share_stacks": True}, "prefix_lm"),
+            "half as deep": ({"model.depth": base.model.depth // 2}, "prefix_lm"),
+            "language model": ({architecture: "decoder_only"}, "causal_lm"),
+            "prefix language model": ({architecture: "prefix_decoder"}, "prefix_lm")}
 
 
 def going_on(scale: str, data: str | None) -> tuple[RunConfig, str, dict[str, Any]]:

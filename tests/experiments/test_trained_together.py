@@ -15,7 +15,7 @@ from arch_zoo.settings import from_dict, override
 from arch_zoo.training.layout import CONFIG_FILE, RESULT_FILE
 from arch_zoo.training.loop import train_together
 from arch_zoo.training.metrics import read_metrics
-from arch_zoo.training.programs import Programs
+from arch_zoo.training.programs import Programs, _without_knobs
 from experiments import program
 from experiments.report import build_report
 from experiments.studies import together
@@ -41,8 +41,7 @@ class EveryProgram:
         self._made = functools.cache(Programs)
 
     def of(self, config: RunConfig, vocab_size: int) -> Programs:
-        alike = {"seed": 0, "optimizer.learning_rate": 1, "start_from": None, "vectorize": ()}
-        return self._made(override(config, alike), vocab_size)
+        return self._made(_without_knobs(config).replace(vectorize=()), vocab_size)
 
 
 @pytest.fixture(scope="module")

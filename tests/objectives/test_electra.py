@@ -17,6 +17,7 @@ from arch_zoo.objectives.electra import copying_cross_entropy, draw, put
 from tests.test_flops import by_formula, counted
 from tests.toy import (
     SIZE,
+    WITHOUT_BIASES,
     abstract_parameters,
     drawn,
     tiny_config,
@@ -33,8 +34,7 @@ VARIANTS = [("replaced", "everywhere"), ("replaced", "corrupted"), ("original", 
 def config_of(predicts="replaced", where="everywhere", **changes):
     heads = {"model__vocabulary_head": predicts == "original",
              "model__discriminator": predicts == "replaced" or where == "everywhere",
-             # every parameter costs compile time
-             "model__attention_bias": False, "model__mlp_bias": False, "model__norm_bias": False}
+             **WITHOUT_BIASES}
     return tiny_config(model__architecture="encoder_only", objective="electra", objective__predicts=predicts,
                        objective__where=where, model__depth=1, **heads | changes)
 

@@ -19,13 +19,12 @@ from arch_zoo.training.optimizers import make_optimizer
 from arch_zoo.training.parallel import choose_devices, make_parallel
 from arch_zoo.training.state import TrainState
 from arch_zoo.training.step import make_train_step
-from tests.toy import abstract_parameters, drawn, tiny_config, toy_batch, toy_model
+from tests.toy import WITHOUT_BIASES, abstract_parameters, drawn, tiny_config, toy_batch, toy_model
 
 CHANGES = {"optimizer__kind": "sgd", "optimizer__clip_norm": None, "optimizer__learning_rate": 0.5,
            "optimizer__warmup_steps": 0, "batch_size": 16, "model__attention_dropout": 0.1,
            "model__residual_dropout": 0.2, "model__embedding_dropout": 0.1, "model__mlp_dropout": 0.1,
-           # one block without biases: every parameter costs compile time
-           "model__depth": 1, "model__attention_bias": False, "model__mlp_bias": False, "model__norm_bias": False}
+           "model__depth": 1, **WITHOUT_BIASES}
 WAYS = [("jit", 2, 1, ""), ("jit", 8, 1, ""), ("pmap", 8, 1, ""), ("jit", 1, 4, ""), ("pmap", 2, 4, ""),
         ("jit", 8, 1, "fsdp:8"), ("jit", 8, 2, "fsdp:2,tensor:2")]
 DATA, PIECES, MESH = WAYS[1], WAYS[4], WAYS[6]  # have between them what there is: each program takes seconds to compile

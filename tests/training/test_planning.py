@@ -14,7 +14,7 @@ from arch_zoo.layers import placement
 from arch_zoo.machine import _group_memory, free_memory
 from arch_zoo.training import planning
 from arch_zoo.training.planning import CompiledShapes, abstract_batch, largest_batch, make_plan, members_that_fit
-from tests.toy import SIZE, compatible_pairs, tiny_config, toy_batch, toy_vocabulary
+from tests.toy import SIZE, WITHOUT_BIASES, compatible_pairs, tiny_config, toy_batch, toy_vocabulary
 
 DEVICES = jax.devices()[:1]
 CASES = {
@@ -27,9 +27,7 @@ CASES = {
 
 
 def small(**changes):
-    """One block without biases: every parameter costs compile time."""
-    return tiny_config(model__depth=1, model__attention_bias=False, model__mlp_bias=False, model__norm_bias=False,
-                       **changes)
+    return tiny_config(**{"model__depth": 1, **WITHOUT_BIASES, **changes})
 
 
 @functools.cache
@@ -85,6 +83,17 @@ def test_a_group_is_measured_as_such_and_one_run_as_a_member(of_a_group, fit, mo
 
     monkeypatch.setattr(planning, "CompiledShapes", Shapes)
     assert members_that_fit(small(devices=1), toy_vocabulary(), 20, room=8) == fit
+
+
+def test_a_group_that_the_compiler_has_no_room_for_is_halved(monkeypatch):
+    class Shapes:
+        def __init__(self, config, vocabulary, devices, members=1):
+            if members > 5:
+                raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 123 bytes.")
+            self.memory = types.SimpleNamespace(run=members)
+
+    monkeypatch.setattr(planning, "CompiledShapes", Shapes)
+    assert members_that_fit(small(devices=1), toy_vocabulary(), 20, room=8) == 4
 
 
 def test_what_saves_memory_is_seen_to_save_it():
